@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+
+#include "event.h"
+#include "nat.h"
+
+/*
+ * What every hook does with a packet that its inline path did not settle:
+ * find or make the conntrack entry, ask policy when the entry is new or older
+ * than the current epoch, tell of it.
+ */
+
+struct hook {
+	__u32 ifindex; /* of the pod */
+	__u8 own; /* the side that the pod is */
+	__u8 from_pod;
+	__u8 file; /* enum source_file */
+	__u8 direction; /* enum metric_direction */
+};
+
+static __always_inline void flow_from_entry(struct flow *f,
+					    const struct ct_entry *e)
+{
+	for (int i = 0; i < 2; i++) {
+		f->end[i].peer.identity = e->identity[i];
+		f->end[i].endpoint_id = e->leg[i].endpoint_id;
+		f->end[i].kind = e->leg[i].kind;
+		f->end[i].ifindex = e->leg[i].ifindex;
+		f->verdict[i].cookie = e->cookie[i];
+		f->verdict[i].judged = 0;
+		f->verdict[i].denied = 0;
+	}
+}
+
+static __always_inline __u8 trace_point(const struct flow_end *to)
+{
+	switch (to->kind) {
+	case LEG_POD:
+		return TRACE_TO_LXC;
+	case LEG_HOST:
+		return TRACE_TO_HOST;
+	case LEG_WORLD:
+		return TRACE_TO_NETWORK;
+	default:
+		return TRACE_TO_STACK;
+	}
+}
+
+/* A leg is still what it was; translation keeps its own idea of "outside". */
+static __always_inline bool leg_matches(const struct ct_leg *leg,
+					const struct flow_end *end)
+{
+	if (leg->kind == LEG_WORLD)
+		return end->kind == LEG_STACK;
+	return leg->kind == end->kind && leg->ifindex == end->ifindex;
+}
+
+static __always_inline void connection_event(struct __sk_buff *skb,
+					     const struct packet *p,
+					     const struct flow *f,
+					     const struct hook *h, __u8 type,
+					     __u8 flags, __u32 wanted)
+{
+	struct event_options o = {
+		.type = type,
+		.flags = flags,
+		.trace_point = trace_point(&f->end[(p->side & 1) ^ 1]),
+		.direction = h->direction,
+		.file = h->file,
+	};
+
+	if (event_wanted(wanted))
+		event_send(skb, p, f, &o);
+}
+
+/* An allowed packet of a connection that exists: state, and its milestones. */
+static __always_inline void
+connection_continue(struct __sk_buff *skb, const struct packet *p,
+		    const struct flow *f, const struct hook *h,
+		    struct ct_entry *e, __u32 now, __u8 flags)
+{
+	__u8 side = p->side & 1;
+	__u8 initiator = e->flags & CT_INITIATOR;
+	__u8 reply = side != initiator ? EVENT_IS_REPLY : 0;
+	__u8 closing = p->tcp_flags & (TCP_FIN | TCP_RST) &
+		       ~e->leg[side].tcp_flags;
+
+	e->last_seen = now;
+	ct_note_tcp(e, p);
+	if (reply && !(e->flags & CT_SEEN_REPLY)) {
+		e->flags |= CT_SEEN_REPLY;
+		connection_event(skb, p, f, h, EVENT_REPLY, flags | reply,
+				 RUNTIME_EVENTS_TRACE);
+	} else if (closing) {
+		connection_event(skb, p, f, h, EVENT_CLOSE, flags | reply,
+				 RUNTIME_EVENTS_TRACE);
+	} else if (flags & EVENT_REEVALUATED) {
+		connection_event(skb, p, f, h, EVENT_NEW, flags | reply,
+				 RUNTIME_EVENTS_VERDICT);
+	}
+}
+
+static __always_inline int connection_new(struct __sk_buff *skb,
+					  const struct packet *p,
+					  struct flow *f, const struct hook *h,
+					  struct delivery *d, __u32 now)
+{
+	__u8 side = p->side & 1;
+	/* What comes back from the world without an entry was asked for. */
+	__u8 initiator = h->from_pod || h->file == FILE_BPF_LXC ? side : h->own;
+	struct ct_entry e = {
+		.last_seen = now,
+		.created = now,
+		.flags = initiator,
+	};
+	int ret;
+
+	ret = flow_judge(f, p, initiator);
+	if (ret)
+		return ret;
+	ct_apply(&e, f);
+	ct_note_tcp(&e, p);
+	if (bpf_map_update_elem(&cilium_ct_global, &p->key, &e, BPF_ANY))
+		return -DROP_CT_CREATE_FAILED;
+	d->kind = f->end[side ^ 1].kind;
+	d->ifindex = f->end[side ^ 1].ifindex;
+	d->is_new = 1;
+	connection_event(skb, p, f, h, EVENT_NEW, 0,
+			 RUNTIME_EVENTS_TRACE | RUNTIME_EVENTS_VERDICT);
+	return 0;
+}
+
+static __always_inline void delivery_set(struct delivery *d,
+					 const struct ct_entry *e, __u8 to)
+{
+	d->kind = e->leg[to & 1].kind;
+	d->ifindex = e->leg[to & 1].ifindex;
+	d->nat_port = e->nat_port;
+}
+
+/* Returns 0 with *d set, or a negative drop reason. */
+__noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
+				struct flow *f, const struct hook *h,
+				struct delivery *d)
+{
+	struct runtime_config *config = runtime_config();
+	__u32 now = bpf_jiffies64();
+	struct ct_entry *e;
+	__u8 side, own;
+	int ret;
+
+	if (!config || !p || !f || !h || !d)
+		return -DROP_NO_CONFIG;
+	side = p->side & 1;
+	own = h->own & 1;
+	f->epoch = config->epoch;
+	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
+	if (e &&
+	    (ct_reopens(e, p) || ct_expired(e, p->key.proto, now) ||
+	     e->leg[own].ifindex != h->ifindex || e->leg[own].kind != LEG_POD))
+		e = NULL;
+	if (e && e->epoch == f->epoch) {
+		flow_from_entry(f, e);
+		connection_continue(skb, p, f, h, e, now, 0);
+		delivery_set(d, e, side ^ 1);
+		return 0;
+	}
+
+	flow_resolve(&f->end[0], &p->key.addr[0]);
+	flow_resolve(&f->end[1], &p->key.addr[1]);
+	if (f->end[own].kind != LEG_POD || f->end[own].ifindex != h->ifindex)
+		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
+	/* Pods reach each other past the stack: this one only claims to be. */
+	if (!h->from_pod && f->end[own ^ 1].kind == LEG_POD)
+		return -DROP_INVALID_SIP;
+
+	if (e && leg_matches(&e->leg[0], &f->end[0]) &&
+	    leg_matches(&e->leg[1], &f->end[1])) {
+		/* Denied, it keeps its old epoch and is asked again. */
+		ret = flow_judge(f, p, e->flags & CT_INITIATOR);
+		if (ret)
+			return ret;
+		ct_apply(e, f);
+		connection_continue(skb, p, f, h, e, now, EVENT_REEVALUATED);
+		delivery_set(d, e, side ^ 1);
+		return 0;
+	}
+	return connection_new(skb, p, f, h, d, now);
+}
+
+/* The error goes to whoever sent the quoted packet. */
+__noinline int packet_answers(const struct packet *p,
+			      const struct packet *quoted)
+{
+	if (!p || !quoted)
+		return 0;
+	return addr_equal(&quoted->key.addr[quoted->side & 1],
+			  &p->key.addr[(p->side & 1) ^ 1]);
+}
+
+/*
+ * An ICMP error belongs to the connection that it quotes, and goes to whoever
+ * sent the quoted packet. Without one it is judged like any packet.
+ */
+__noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
+				  struct flow *f, const struct hook *h,
+				  struct delivery *d)
+{
+	struct runtime_config *config = runtime_config();
+	__u32 now = bpf_jiffies64();
+	struct packet quoted = {};
+	struct ct_entry *e;
+	__u8 own, to;
+
+	if (!config || !p || !f || !h || !d)
+		return -DROP_NO_CONFIG;
+	own = h->own & 1;
+	f->epoch = config->epoch;
+	flow_resolve(&f->end[0], &p->key.addr[0]);
+	flow_resolve(&f->end[1], &p->key.addr[1]);
+	if (f->end[own].kind != LEG_POD || f->end[own].ifindex != h->ifindex)
+		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
+	if (!h->from_pod && f->end[own ^ 1].kind == LEG_POD)
+		return -DROP_INVALID_SIP;
+
+	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8))
+		return -DROP_CT_INVALID_HDR;
+	to = quoted.side & 1;
+	if (!packet_answers(p, &quoted))
+		return -DROP_INVALID;
+	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
+	if (!e || ct_expired(e, quoted.key.proto, now)) {
+		int ret = flow_judge(f, p, p->side);
+
+		if (ret)
+			return ret;
+		d->kind = f->end[(p->side & 1) ^ 1].kind;
+		d->ifindex = f->end[(p->side & 1) ^ 1].ifindex;
+		return 0;
+	}
+	/* Judged before the last change: its next own packet will tell. */
+	if (e->epoch != f->epoch)
+		return -DROP_POLICY;
+	/* Ours must be one end of what it speaks about. */
+	if (e->leg[0].ifindex != h->ifindex && e->leg[1].ifindex != h->ifindex)
+		return -DROP_INVALID;
+	delivery_set(d, e, to);
+	/* The quoted packet would need translating back as well. */
+	if (d->kind == LEG_WORLD)
+		return -DROP_NAT_NO_MAPPING;
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+
+#include "config.h"
+#include "flow.h"
+
+/*
+ * One entry a connection, found by the same key from both sides. Expiry is
+ * judged here, at look-up; cil_ct_sweep only frees what nobody asks for.
+ */
+
+static __always_inline __u32 ct_lifetime(const struct ct_entry *e, __u8 proto)
+{
+	if (proto != IPPROTO_TCP)
+		return config_ct_any;
+	if (e->flags & CT_RESET || (e->flags & (CT_CLOSING_0 | CT_CLOSING_1)) ==
+					   (CT_CLOSING_0 | CT_CLOSING_1))
+		return config_ct_tcp_fin;
+	if (e->flags & CT_SEEN_REPLY && e->flags & CT_SEEN_NON_SYN)
+		return config_ct_tcp;
+	return config_ct_tcp_syn;
+}
+
+static __always_inline bool ct_expired(const struct ct_entry *e, __u8 proto,
+				       __u32 now)
+{
+	return now - e->last_seen > ct_lifetime(e, proto);
+}
+
+/* A SYN on a connection that is closing, or past it, begins a new one. */
+static __always_inline bool ct_reopens(const struct ct_entry *e,
+				       const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       e->flags & (CT_RESET | CT_CLOSING_0 | CT_CLOSING_1);
+}
+
+static __always_inline void ct_note_tcp(struct ct_entry *e,
+					const struct packet *p)
+{
+	if (p->key.proto != IPPROTO_TCP)
+		return;
+	if (!(p->tcp_flags & TCP_SYN))
+		e->flags |= CT_SEEN_NON_SYN;
+	if (p->tcp_flags & TCP_FIN)
+		e->flags |= p->side ? CT_CLOSING_1 : CT_CLOSING_0;
+	if (p->tcp_flags & TCP_RST)
+		e->flags |= CT_RESET;
+	e->leg[p->side & 1].tcp_flags |= p->tcp_flags;
+}
+
+/* Carry what was just judged into an entry: legs, identities, cookies, epoch. */
+static __always_inline void ct_apply(struct ct_entry *e, const struct flow *f)
+{
+	for (int i = 0; i < 2; i++) {
+		e->leg[i].endpoint_id = f->end[i].endpoint_id;
+		/* The world leg knows its device; judging it again does not. */
+		if (e->leg[i].kind != LEG_WORLD || f->end[i].kind != LEG_STACK) {
+			e->leg[i].ifindex = f->end[i].ifindex;
+			e->leg[i].kind = f->end[i].kind;
+		}
+		e->identity[i] = f->end[i].peer.identity;
+		e->cookie[i] = f->verdict[i].cookie;
+	}
+	e->epoch = f->epoch;
+}

@@ -1,0 +1,166 @@
+/**
+ * @module
+ * The policy maps: cilium_policy_config and cilium_policy_v2 (slot = bank * 4096 + policy id, the
+ * latter → an LPM trie of entries) and cilium_identity_class. Input: what the policy reconciler has
+ * decided; output: those maps. Nothing here decides what is in force: the epoch does.
+ */
+import {
+  CLASS_ANY,
+  POLICY_IDS_MAX,
+  POLICY_STATIC_BITS,
+  policyConfigFlags,
+  policyDirection,
+  policyEntryFlags,
+} from '../gen/constants.ts';
+import { type PolicyConfig, policyEntryLayout, policyKeyLayout } from '../gen/layouts.ts';
+import { ciliumPolicyV2 } from '../gen/maps.ts';
+import { BpfMap } from '../libbpf/map.ts';
+import type { TypedMap } from '../libbpf/typed-map.ts';
+
+export type Bank = 0 | 1;
+
+/** One entry as the kernel has it. */
+export interface PolicyMapEntry {
+  readonly classId: number;
+  readonly direction: 'ingress' | 'egress';
+  readonly proto: number;
+  readonly port: number;
+  readonly portPrefix: number;
+  readonly deny: boolean;
+  readonly cookie: number;
+  readonly matchType: number;
+}
+
+/** What holds for a policy as a whole. */
+export interface PolicySummary {
+  readonly ingressEnforced: boolean;
+  readonly egressEnforced: boolean;
+  readonly denyCookie: { readonly ingress: number; readonly egress: number };
+  readonly entries: readonly PolicyMapEntry[];
+}
+
+export interface PolicyMapHandles {
+  readonly policy: BpfMap;
+  readonly policyConfig: TypedMap<number, PolicyConfig>;
+}
+
+/** A filled inner map; `left` entries did not fit. */
+export interface FilledPolicyMap {
+  readonly map: BpfMap;
+  readonly left: number;
+}
+
+const protoBits = 8;
+
+/** Bits of the key that count: class and direction always, then protocol, then the port's prefix. */
+function prefixLength(entry: PolicyMapEntry): number {
+  if (entry.proto === 0) return POLICY_STATIC_BITS;
+  return POLICY_STATIC_BITS + protoBits + entry.portPrefix;
+}
+
+/** Creates an inner map and fills it, as far as `max` allows; denying entries go first. */
+export function fillPolicyMap(entries: readonly PolicyMapEntry[], max: number): FilledPolicyMap {
+  const shape = ciliumPolicyV2.inner;
+  if (shape === undefined) throw new TypeError('cilium_policy_v2 has no inner map');
+  const map = BpfMap.create({ ...shape, maxEntries: max }, 'cilium_policy');
+  const kept =
+    entries.length <= max
+      ? entries
+      : [...entries].sort((a, b) => Number(b.deny) - Number(a.deny)).slice(0, max);
+  const keys = new Uint8Array(kept.length * policyKeyLayout.size);
+  const values = new Uint8Array(kept.length * policyEntryLayout.size);
+  const keyView = new DataView(keys.buffer);
+  const valueView = new DataView(values.buffer);
+  for (const [at, entry] of kept.entries()) {
+    const { classId, proto, port, cookie, matchType } = entry;
+    const prefixlen = prefixLength(entry);
+    const direction = directionNumber(entry.direction);
+    policyKeyLayout.encode(
+      { prefixlen, classId, direction, proto, port },
+      keyView,
+      at * policyKeyLayout.size,
+    );
+    const flags = entry.deny ? policyEntryFlags.POLICY_ENTRY_DENY : 0;
+    policyEntryLayout.encode({ cookie, flags, matchType }, valueView, at * policyEntryLayout.size);
+  }
+  try {
+    map.updateBatch(keys, values, kept.length);
+  } catch (error) {
+    map[Symbol.dispose]();
+    throw error;
+  }
+  return { map, left: entries.length - kept.length };
+}
+
+function directionNumber(direction: 'ingress' | 'egress'): number {
+  return direction === 'egress' ? policyDirection.POLICY_EGRESS : policyDirection.POLICY_INGRESS;
+}
+
+export function policySlot(bank: Bank, policyId: number): number {
+  return bank * POLICY_IDS_MAX + policyId;
+}
+
+/** The row of cilium_policy_config for a policy that is in force as a whole. */
+export function policyConfigOf(policy: PolicySummary, overflow: boolean): PolicyConfig {
+  let flags: number = policyConfigFlags.POLICY_VALID;
+  if (policy.ingressEnforced) flags |= policyConfigFlags.POLICY_ENFORCE_INGRESS;
+  if (policy.egressEnforced) flags |= policyConfigFlags.POLICY_ENFORCE_EGRESS;
+  if (overflow) flags |= policyConfigFlags.POLICY_OVERFLOW;
+  for (const { direction, classId } of policy.entries) {
+    const egress = direction === 'egress';
+    if (classId === CLASS_ANY) {
+      flags |= egress
+        ? policyConfigFlags.POLICY_WILDCARD_EGRESS
+        : policyConfigFlags.POLICY_WILDCARD_INGRESS;
+    } else {
+      flags |= egress
+        ? policyConfigFlags.POLICY_CLASSES_EGRESS
+        : policyConfigFlags.POLICY_CLASSES_INGRESS;
+    }
+  }
+  return { flags, denyCookie: [policy.denyCookie.ingress, policy.denyCookie.egress] };
+}
+
+/** A slot that no endpoint may use: whoever does is dropped as not ready. */
+export const policyConfigInvalid: PolicyConfig = { flags: 0, denyCookie: [0, 0] };
+
+/** How long to look for an update before yielding; it is usually there after some 20 µs. */
+const spinUs = 400;
+
+/**
+ * Puts inner maps into slots and resolves as soon as packets would see them. The kernel's call goes
+ * on for milliseconds in a thread of its own (RCU); `settled` is its outcome.
+ */
+export async function installPolicyMaps(
+  outer: BpfMap,
+  slots: readonly { readonly slot: number; readonly map: BpfMap }[],
+): Promise<{ readonly settled: Promise<void> }> {
+  const last = slots.at(-1);
+  if (last === undefined) return { settled: Promise.resolve() };
+  const keys = new Uint32Array(slots.map(({ slot }) => slot));
+  const values = new Uint32Array(slots.map(({ map }) => map.fd));
+  const settled = outer.updateBatchAsync(
+    new Uint8Array(keys.buffer),
+    new Uint8Array(values.buffer),
+    slots.length,
+  );
+  let over = false;
+  const ended = settled.finally(() => {
+    over = true;
+  });
+  ended.catch(() => {});
+  // A batch is carried out in order, so the last slot tells of all.
+  const key = new Uint8Array(new Uint32Array([last.slot]).buffer);
+  const seen = new Uint32Array(1);
+  const value = new Uint8Array(seen.buffer);
+  let spinUntil = performance.now() + spinUs / 1000;
+  while (!over) {
+    if (outer.lookupInto(key, value) && seen[0] === last.map.id) return { settled };
+    if (performance.now() > spinUntil) {
+      await new Promise((resolve) => setImmediate(resolve));
+      spinUntil = performance.now() + spinUs / 4000;
+    }
+  }
+  await settled;
+  return { settled };
+}

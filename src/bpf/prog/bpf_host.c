@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * cil_from_netdev: on a native device, what comes in for a connection that a
+ * pod opened under the node's address is translated back and delivered. All
+ * else is the stack's; what it routes to a pod meets cil_to_container.
+ */
+
+#include "connection.h"
+
+/* Turn the packet into the pod's view of it, in the packet and in *p. */
+__noinline int netdev_translate(struct __sk_buff *skb, struct packet *p,
+				const struct nat_entry *n)
+{
+	struct nat_change c = {};
+	union addr saddr;
+	__be16 sport;
+	__u8 side;
+	int ret;
+
+	if (!p || !n)
+		return -DROP_INVALID;
+	side = p->side & 1;
+	saddr = p->key.addr[side];
+	sport = p->key.port[side];
+	c.old_addr = p->key.addr[side ^ 1];
+	c.new_addr = n->addr;
+	c.old_port = p->key.port[side ^ 1];
+	c.new_port = n->port;
+	ret = nat_write(skb, p, &c);
+	if (ret)
+		return ret;
+	p->side = ct_key_order(&p->key, &saddr, &c.new_addr, sport, c.new_port);
+	return 0;
+}
+
+/*
+ * An ICMP error about a translated packet: the quoted source becomes the pod's
+ * again, and so does the destination of the error. The quoted IPv4 header's
+ * checksum moves with its address, so the sum over both stays the same.
+ */
+__noinline int netdev_error_write(struct __sk_buff *skb, const struct packet *p,
+				  const struct packet *quoted,
+				  const struct nat_entry *n)
+{
+	struct nat_change c = {};
+	__u32 inner, csum;
+	__be16 port;
+	__s64 diff;
+	__u8 q;
+
+	if (!p || !quoted || !n)
+		return -DROP_INVALID;
+	inner = (__u32)p->l4_off + 8;
+	csum = (__u32)p->l4_off + 2;
+	q = quoted->side & 1;
+	c.old_addr = quoted->key.addr[q];
+	c.new_addr = n->addr;
+	port = n->port;
+	if (p->family == 4) {
+		if (bpf_l3_csum_replace(skb, inner + 10, c.old_addr.w[3],
+					c.new_addr.w[3], 4) ||
+		    bpf_skb_store_bytes(skb, inner + 12, &c.new_addr.w[3], 4, 0))
+			return -DROP_WRITE_ERROR;
+	} else {
+		diff = bpf_csum_diff((__be32 *)&c.old_addr, 16,
+				     (__be32 *)&c.new_addr, 16, 0);
+		/* Once for the quoted source, once for the pseudo header. */
+		if (bpf_l4_csum_replace(skb, csum, 0, diff, 0) ||
+		    bpf_l4_csum_replace(skb, csum, 0, diff, BPF_F_PSEUDO_HDR) ||
+		    bpf_skb_store_bytes(skb, inner + 8, &c.new_addr, 16, 0))
+			return -DROP_WRITE_ERROR;
+	}
+	if (bpf_l4_csum_replace(skb, csum, quoted->key.port[q], port, 2) ||
+	    bpf_skb_store_bytes(
+		    skb, quoted->l4_off + l4_port_off(quoted->key.proto, true),
+		    &port, 2, 0))
+		return -DROP_WRITE_ERROR;
+	return nat_write_address(skb, p, &c);
+}
+
+__noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
+{
+	struct packet quoted = {};
+	struct nat_entry *n;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8) ||
+	    !quoted.l4_off)
+		return TC_ACT_OK;
+	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
+	if (!n)
+		return TC_ACT_OK;
+	if (netdev_error_write(skb, p, &quoted, n)) {
+		metric_count(skb, DROP_WRITE_ERROR, METRIC_INGRESS);
+		return TC_ACT_SHOT;
+	}
+	metric_count(skb, 0, METRIC_INGRESS);
+	return bpf_redirect_peer(n->ifindex, 0);
+}
+
+__noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
+{
+	struct flow f = {};
+	struct delivery d = {};
+	struct hook h = {
+		.file = FILE_BPF_HOST,
+		.direction = METRIC_INGRESS,
+	};
+	struct nat_entry *n;
+	int ret;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	if (p->kind == PACKET_SLOW && packet_parse_slow(skb, p, ETH_HLEN))
+		return TC_ACT_OK;
+	if (p->kind == PACKET_ICMP_ERROR)
+		return netdev_error(skb, p);
+	if (p->kind != PACKET_PLAIN)
+		return TC_ACT_OK;
+	n = bpf_map_lookup_elem(&cilium_snat, &p->key);
+	if (!n)
+		return TC_ACT_OK;
+	n->last_seen = bpf_jiffies64();
+	h.ifindex = n->ifindex;
+	ret = netdev_translate(skb, p, n);
+	if (!ret) {
+		h.own = p->side ^ 1;
+		ret = connection_track(skb, p, &f, &h, &d);
+	}
+	if (!ret && d.kind != LEG_POD)
+		ret = -DROP_UNKNOWN_TARGET;
+	if (ret)
+		return event_drop(skb, p, &f, ret, METRIC_INGRESS,
+				  FILE_BPF_HOST, __LINE__);
+	metric_count(skb, 0, METRIC_INGRESS);
+	return bpf_redirect_peer(d.ifindex, 0);
+}
+
+SEC("tc")
+int cil_from_netdev(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct packet p;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) &&
+	    skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TC_ACT_OK;
+	if (!bpf_map_lookup_elem(&cilium_devices, &ifindex))
+		return TC_ACT_OK;
+	packet_parse(skb, &p);
+	return from_netdev_slow(skb, &p);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,168 @@
+/**
+ * @module `dbg bpf policy get|list`: compiled policies as the datapath sees them now, read from the
+ * pinned maps (cilium_endpoints, cilium_policy_v2, cilium_policy_config, cilium_identity_class). Peers
+ * are classes in there: each prints as the identities that it stands for. With an agent running,
+ * identities print their labels and entries the names of the policies behind them.
+ */
+import type { Command, Invocation } from '../command.ts';
+import { outputFlag } from '../rendering.ts';
+import { formatTable } from '../text-table.ts';
+import { hex, protocolText } from './address-text.ts';
+import { type EndpointPolicy, type PolicyRow, readPolicies } from './bpf-policy-read.ts';
+import { identityLabels } from './ip.ts';
+import type { TableModel } from './models.ts';
+import { openSession, printValue, type Session } from './session.ts';
+
+/** Names for numbers, as far as an agent could be asked. */
+export interface PolicyNames {
+  /** Identity → labels. Undefined: print the number. */
+  readonly labels: ReadonlyMap<number, readonly string[]> | undefined;
+  /** Rule cookie → policies. */
+  readonly rules: ReadonlyMap<number, string>;
+}
+
+const numericFlag = {
+  name: 'numeric',
+  short: 'n',
+  kind: 'boolean',
+  help: 'numbers instead of labels',
+} as const;
+
+export const bpfPolicyCommand: Command = {
+  name: 'policy',
+  summary: 'Manage policy related BPF maps',
+  commands: [
+    {
+      name: 'get',
+      summary: 'List contents of a policy BPF map',
+      arguments: '[<endpoint id>]',
+      count: [0, 1],
+      flags: [
+        { name: 'all', kind: 'boolean', help: 'all endpoints (the default without an id)' },
+        numericFlag,
+        outputFlag,
+      ],
+      run: getPolicy,
+    },
+    {
+      name: 'list',
+      summary: 'Dump all policy maps',
+      flags: [numericFlag, outputFlag],
+      run: getPolicy,
+    },
+  ],
+};
+
+async function getPolicy(invocation: Invocation): Promise<number> {
+  const session = openSession(invocation);
+  const id = invocation.args[0];
+  if (id !== undefined && !/^\d+$/.test(id)) throw new Error(`invalid endpoint id "${id}"`);
+  const all = readPolicies(session.agent.bpfRoot);
+  const wanted = id === undefined ? all : all.filter((one) => one.endpointId === Number(id));
+  if (id !== undefined && wanted.length === 0) {
+    throw new Error(`no endpoint ${id} in the datapath's endpoint map`);
+  }
+  const names = await policyNames(session, invocation.flags.boolean('numeric'));
+  const json = id === undefined ? wanted : (wanted[0]?.rows ?? []);
+  return printValue(invocation, json, () =>
+    id === undefined
+      ? wanted.map((one) => formatPolicyOf(one, names)).join('\n\n')
+      : formatPolicy(wanted[0]?.rows ?? [], names),
+  );
+}
+
+/** An agent that does not answer is no reason not to show the maps. */
+async function policyNames(session: Session, numeric: boolean): Promise<PolicyNames> {
+  const labels = numeric ? undefined : await identityLabels(session).catch(() => undefined);
+  return { labels, rules: await ruleNames(session) };
+}
+
+interface CookieModel {
+  readonly cookie?: number;
+  readonly policies?: readonly { readonly namespace?: string; readonly name?: string }[];
+}
+
+async function ruleNames({ client }: Session): Promise<Map<number, string>> {
+  const names = new Map<number, string>();
+  const table = await client.get<TableModel>('/statedb/cookies').catch(() => undefined);
+  for (const row of table?.rows ?? []) {
+    const { cookie, policies } = row as CookieModel;
+    const texts = (policies ?? []).map((one) => `${one.namespace ?? ''}/${one.name ?? ''}`);
+    if (cookie !== undefined) names.set(cookie, [...new Set(texts)].join(','));
+  }
+  return names;
+}
+
+function formatPolicyOf(one: EndpointPolicy, names: PolicyNames): string {
+  const problem = one.problem === undefined ? '' : `State: ${one.problem}\n`;
+  return (
+    `Endpoint ID: ${one.endpointId}\nPath: ${one.path}\n${problem}\n` +
+    formatPolicy(one.rows, names)
+  );
+}
+
+/** The table of one endpoint: denials first, then by direction, identity, protocol and port. */
+export function formatPolicy(rows: readonly PolicyRow[], names: PolicyNames): string {
+  const peerColumn = names.labels === undefined ? 'IDENTITY' : 'LABELS (source:key[=value])';
+  const header = [
+    'POLICY',
+    'DIRECTION',
+    peerColumn,
+    'PORT/PROTO',
+    'PROXY PORT',
+    'AUTH TYPE',
+    'BYTES',
+    'PACKETS',
+    'PREFIX',
+    'RULES',
+  ];
+  const lines = [...rows].sort(byPrecedence).flatMap((row) => policyLines(row, names));
+  return formatTable(header, lines);
+}
+
+function byPrecedence(a: PolicyRow, b: PolicyRow): number {
+  return (
+    Number(b.deny) - Number(a.deny) ||
+    a.direction.localeCompare(b.direction) * -1 ||
+    a.identity - b.identity ||
+    a.proto - b.proto ||
+    a.port - b.port
+  );
+}
+
+function policyLines(row: PolicyRow, names: PolicyNames): string[][] {
+  const [first = '', ...rest] = peerLabels(row, names);
+  const direction = row.direction === 'ingress' ? 'Ingress' : 'Egress';
+  const rule = row.cookie === 0 ? '-' : (names.rules.get(row.cookie) ?? hex(row.cookie, 8));
+  const line = [
+    row.deny ? 'Deny' : 'Allow',
+    direction,
+    first,
+    portText(row),
+    'NONE',
+    'disabled',
+    '-',
+    '-',
+    String(row.prefix),
+    rule,
+  ];
+  return [line, ...rest.map((label) => ['', '', label, ...line.slice(3).map(() => '')])];
+}
+
+function peerLabels(row: PolicyRow, { labels }: PolicyNames): readonly string[] {
+  if (labels === undefined) return [String(row.identity)];
+  if (row.identity === 0) return ['ANY'];
+  const known = labels.get(row.identity);
+  return known === undefined || known.length === 0 ? [String(row.identity)] : [...known].sort();
+}
+
+/** `8080/TCP`, `8080-8095/TCP`, `ANY/UDP`, `ANY`. */
+function portText(row: PolicyRow): string {
+  if (row.proto === 0) return 'ANY';
+  const protocol = protocolText(row.proto);
+  const free = 24 - row.prefix;
+  if (free >= 16) return `ANY/${protocol}`;
+  return free <= 0
+    ? `${row.port}/${protocol}`
+    : `${row.port}-${row.port + 2 ** free - 1}/${protocol}`;
+}

@@ -1,0 +1,116 @@
+/**
+ * @module `dbg config`: options of the running agent, shown and changed by REST.
+ */
+import type { Command } from '../command.ts';
+import type { Flag } from '../flags.ts';
+import { outputFlag } from '../rendering.ts';
+import { printOut } from '../terminal.ts';
+import { openSession, printValue, type Session } from './session.ts';
+
+interface ConfigModel {
+  readonly spec?: {
+    readonly options?: Readonly<Record<string, string>>;
+    readonly 'policy-enforcement'?: string;
+  };
+  readonly status?: {
+    readonly realized?: {
+      readonly options?: Readonly<Record<string, string>>;
+      readonly 'policy-enforcement'?: string;
+    };
+    readonly daemonConfigurationMap?: Readonly<Record<string, unknown>>;
+    readonly nodeMonitor?: { readonly npages?: number };
+  };
+}
+
+const allFlag: Flag = {
+  name: 'all',
+  short: 'a',
+  kind: 'boolean',
+  help: 'also the options that are fixed at the start',
+};
+
+export const configCommand: Command = {
+  name: 'config',
+  summary: 'Cilium configuration options',
+  arguments: '[<option>=(enable|disable) ...] | get <option>',
+  count: [0, 64],
+  flags: [allFlag, outputFlag],
+  run: async (invocation) => {
+    const session = openSession(invocation);
+    const config = await session.client.get<ConfigModel>('/config');
+    const { args, flags } = invocation;
+    if (args[0] === 'get') {
+      printOut(`${oneOption(config, args[1] ?? '')}\n`);
+      return 0;
+    }
+    if (args.length > 0) return change(session, config, args);
+    const options = currentOptions(config);
+    const value = flags.boolean('all') ? { ...fixedOptions(config), ...options } : options;
+    return printValue(invocation, value, () => formatConfig(config, flags.boolean('all')));
+  },
+};
+
+function currentOptions({ spec, status }: ConfigModel): Readonly<Record<string, string>> {
+  return status?.realized?.options ?? spec?.options ?? {};
+}
+
+function fixedOptions({ status }: ConfigModel): Readonly<Record<string, unknown>> {
+  return status?.daemonConfigurationMap ?? {};
+}
+
+function oneOption(config: ConfigModel, name: string): string {
+  const value = currentOptions(config)[name] ?? fixedOptions(config)[name];
+  if (value === undefined) throw new Error(`configuration "${name}" does not exist`);
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+const words: Readonly<Record<string, string>> = {
+  enable: 'Enabled',
+  enabled: 'Enabled',
+  true: 'Enabled',
+  disable: 'Disabled',
+  disabled: 'Disabled',
+  false: 'Disabled',
+};
+
+async function change(
+  { client }: Session,
+  config: ConfigModel,
+  args: readonly string[],
+): Promise<number> {
+  const known = currentOptions(config);
+  const options: Record<string, string> = {};
+  for (const arg of args) {
+    const [name = '', value] = arg.split('=', 2);
+    if (known[name] === undefined) throw new Error(`unknown option "${name}"`);
+    if (value === undefined) throw new Error(`option "${name}" needs a value: ${name}=enable`);
+    options[name] = words[value.toLowerCase()] ?? value;
+  }
+  await client.send({
+    method: 'PATCH',
+    path: '/config',
+    body: { options },
+    answer: 'patchConfigBadRequest',
+  });
+  for (const [name, value] of Object.entries(options)) printOut(`${name}: ${value}\n`);
+  return 0;
+}
+
+/** Options in upstream's two sections. */
+export function formatConfig(config: ConfigModel, all: boolean): string {
+  const line = (name: string, value: unknown) =>
+    `${name.padEnd(34)}: ${typeof value === 'string' ? value : JSON.stringify(value)}\n`;
+  const sorted = (options: Readonly<Record<string, unknown>>) =>
+    Object.entries(options)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => line(name, value))
+      .join('');
+  const enforcement = config.status?.realized ?? config.spec;
+  const fixed = all ? `#### Read-only configurations ####\n${sorted(fixedOptions(config))}` : '';
+  const pages = config.status?.nodeMonitor?.npages;
+  return (
+    `${fixed}##### Read-write configurations #####\n${sorted(currentOptions(config))}` +
+    (pages === undefined ? '' : line('MonitorNumPages', pages)) +
+    line('PolicyEnforcement', enforcement?.['policy-enforcement'] ?? '')
+  );
+}

@@ -1,0 +1,281 @@
+import { describe, expect, test } from 'bun:test';
+import { Flow } from '../../api/gen/flow/flow.ts';
+import { metricLayout } from '../../bpf/gen/layouts.ts';
+import { ctText, natText } from './bpf-connection.ts';
+import { endpointText, formatTextMap, ipcacheText } from './bpf-endpoint.ts';
+import { formatMetrics, metricRows } from './bpf-metrics.ts';
+import { formatPolicy } from './bpf-policy.ts';
+import { formatEndpointHealth, formatEndpointList, formatEndpointLog } from './endpoint.ts';
+import { formatIdentities, formatIdentityEndpoints } from './identity.ts';
+import { formatIpList, sortEntries } from './ip.ts';
+import { jiffiesClock } from './jiffies.ts';
+import { formatEntries, formatMapList } from './map.ts';
+import { formatEvent } from './monitor-text.ts';
+import { formatSelectors } from './policy.ts';
+
+const mapped = (text: string) =>
+  new Uint8Array([...new Array<number>(10).fill(0), 255, 255, ...text.split('.').map(Number)]);
+const zero = new Uint8Array(16);
+
+describe('by REST', () => {
+  test('endpoint list', () => {
+    const endpoint = {
+      id: 335,
+      status: {
+        state: 'ready',
+        identity: { id: 15277, labels: ['k8s:tier=back', 'k8s:app=web'] },
+        networking: { addressing: [{ ipv4: '10.244.0.224', ipv6: 'fd00::a2' }] },
+        policy: { realized: { 'policy-enabled': 'ingress' } },
+      },
+    };
+    expect(formatEndpointList([endpoint])).toBe(
+      'ENDPOINT   POLICY (ingress)   POLICY (egress)   IDENTITY   LABELS (source:key[=value])   IPv6       IPv4           STATUS   \n' +
+        `${'           ENFORCEMENT        ENFORCEMENT'.padEnd(124)}\n` +
+        '335        Enabled            Disabled          15277      k8s:app=web                   fd00::a2   10.244.0.224   ready    \n' +
+        `${'                                                           k8s:tier=back'.padEnd(124)}\n`,
+    );
+    expect(formatEndpointList([endpoint], false)).toStartWith(
+      '335   Enabled   Disabled   15277   ',
+    );
+  });
+
+  test('endpoint health and log', () => {
+    expect(
+      formatEndpointHealth({ overallHealth: 'OK', bpf: 'OK', policy: 'OK', connected: true }),
+    ).toBe(
+      'Overall Health:   OK\nBPF Health:       OK\nPolicy Health:    OK\nConnected:        yes\n',
+    );
+    expect(
+      formatEndpointLog([
+        { timestamp: '2026-11-23T19:44:35Z', code: 'OK', state: 'ready', message: 'done' },
+      ]),
+    ).toBe(
+      'Timestamp              Status   State   Message\n2026-11-23T19:44:35Z   OK       ready   done\n',
+    );
+  });
+
+  test('identities', () => {
+    expect(
+      formatIdentities([
+        { id: 2, labels: ['reserved:world'] },
+        { id: 1, labels: ['reserved:kube-apiserver', 'reserved:host'] },
+      ]),
+    ).toBe('ID   LABELS\n1    reserved:host\n     reserved:kube-apiserver\n2    reserved:world\n');
+    expect(
+      formatIdentityEndpoints([{ identity: { id: 5, labels: ['reserved:init'] }, refCount: 1 }]),
+    ).toBe('ID   LABELS          REFCOUNT\n5    reserved:init   1    \n');
+  });
+
+  test('addresses', () => {
+    const entries = sortEntries([
+      { cidr: '10.244.0.124/32', identity: 1 },
+      { cidr: '10.244.0.23/32', identity: 40836, metadata: { source: 'custom-resource' } },
+      { cidr: '::/0', identity: 10 },
+      { cidr: '0.0.0.0/0', identity: 9 },
+    ]);
+    expect(formatIpList(entries, undefined, false)).toBe(
+      'IP                IDENTITY   SOURCE\n' +
+        '0.0.0.0/0         9          \n' +
+        '::/0              10         \n' +
+        '10.244.0.23/32    40836      custom-resource\n' +
+        '10.244.0.124/32   1          \n',
+    );
+  });
+
+  test('maps and selectors', () => {
+    const map = {
+      path: '/sys/fs/bpf/tc/globals/cilium_lxc',
+      cache: [{ key: 'k', value: 'v', 'desired-action': 'sync' }],
+    };
+    expect(formatMapList([map, { path: '/x/cilium_metrics' }])).toBe(
+      'Name             Num entries   Num errors   Cache enabled\n' +
+        'cilium_lxc       1             0            true\n' +
+        'cilium_metrics   0             0            false\n',
+    );
+    expect(formatEntries(map.cache)).toBe(
+      'Key   Value   State   Error\nk     v       sync         \n',
+    );
+    const selector = {
+      selector: '&LabelSelector{}',
+      users: 2,
+      identities: [2, 1],
+      labels: [
+        { key: 'io.cilium.k8s.policy.name', value: 'web', source: 'k8s' },
+        { key: 'io.cilium.k8s.policy.namespace', value: 'shop', source: 'k8s' },
+      ],
+    };
+    expect(formatSelectors([selector])).toBe(
+      'SELECTOR           LABELS     USERS   IDENTITIES\n' +
+        '&LabelSelector{}   shop/web   2       1    \n' +
+        '                                      2    \n',
+    );
+  });
+});
+
+describe('from maps', () => {
+  test('endpoint', () => {
+    const text = endpointText({
+      id: 335,
+      identity: 15277,
+      flags: 0,
+      ifindex: 6,
+      policyId: 1,
+      ipv4: zero,
+      ipv6: zero,
+      mac: new Uint8Array([6, 0x48, 0xb9, 0xac, 0xb9, 0x7e]),
+      nodeMac: new Uint8Array([0x5a, 0x1a, 0x40, 0xb9, 0x25, 0x15]),
+    });
+    expect(text).toBe(
+      'id=335   sec_id=15277 flags=0x0000 ifindex=6   mac=06:48:B9:AC:B9:7E nodemac=5A:1A:40:B9:25:15 parent_ifindex=0  ',
+    );
+    expect(
+      formatTextMap(['IP ADDRESS', 'LOCAL ENDPOINT INFO'], [['172.30.0.2:0', '(localhost)']]),
+    ).toBe('IP ADDRESS     LOCAL ENDPOINT INFO\n172.30.0.2:0   (localhost)           \n');
+  });
+
+  test('ipcache', () => {
+    expect(ipcacheText({ identity: 1, addressSet: 0, tunnelEndpoint: zero, flags: 0 })).toBe(
+      'identity=1 encryptkey=0 tunnelendpoint=0.0.0.0 flags=<none>',
+    );
+  });
+
+  test('connection, from the side that began it', () => {
+    const leg = { ifindex: 10, endpointId: 7, kind: 1, tcpFlags: 2 };
+    const text = ctText(
+      { addr: [mapped('10.0.0.1'), mapped('10.0.0.2')], port: [8080, 40000], proto: 6, zone: 0 },
+      {
+        leg: [{ ...leg, tcpFlags: 0x12 }, leg],
+        epoch: 4,
+        lastSeen: 0,
+        created: 0,
+        natPort: 0,
+        identity: [15277, 40836],
+        cookie: [1, 2],
+        flags: 1 | 2 | 32,
+      },
+      undefined,
+    );
+    expect(text).toStartWith('TCP OUT 10.0.0.2:40000 -> 10.0.0.1:8080 ');
+    expect(text).toContain('RxFlagsSeen=0x12 ');
+    expect(text).toContain(
+      'Flags=0x0023 [ SeenNonSyn SeenReply ] RevNAT=0 SourceSecurityID=40836 ',
+    );
+  });
+
+  test('translation, both ways', () => {
+    const text = natText(
+      {
+        addr: [mapped('172.30.0.2'), mapped('203.0.113.10')],
+        port: [49518, 80],
+        proto: 6,
+        zone: 0,
+      },
+      { addr: mapped('10.244.0.23'), port: 33000, endpointId: 7, ifindex: 3, lastSeen: 0 },
+      new Set(['172.30.0.2']),
+      undefined,
+    );
+    expect(text).toBe(
+      'TCP OUT 10.244.0.23:33000 -> 203.0.113.10:80 XLATE_SRC 172.30.0.2:49518 Created=0sec ago NeedsCT=0\n' +
+        'TCP IN 203.0.113.10:80 -> 172.30.0.2:49518 XLATE_DST 10.244.0.23:33000 Created=0sec ago NeedsCT=0\n',
+    );
+  });
+
+  test('policy: denials first, labels of identities, ranges, names of rules', () => {
+    const row = {
+      deny: false,
+      direction: 'ingress',
+      identity: 7,
+      classId: 2,
+      proto: 6,
+      port: 8080,
+      prefix: 24,
+      cookie: 9,
+    } as const;
+    const names = { labels: new Map([[7, ['k8s:app=web']]]), rules: new Map([[9, 'shop/web']]) };
+    const rows = [
+      row,
+      { ...row, deny: true, port: 8096, prefix: 19 },
+      {
+        ...row,
+        direction: 'egress',
+        identity: 0,
+        proto: 0,
+        port: 0,
+        prefix: 0,
+        cookie: 0,
+      } as const,
+    ];
+    expect(formatPolicy(rows, names)).toBe(
+      'POLICY   DIRECTION   LABELS (source:key[=value])   PORT/PROTO      PROXY PORT   AUTH TYPE   BYTES   PACKETS   PREFIX   RULES      \n' +
+        'Deny     Ingress     k8s:app=web                   8096-8127/TCP   NONE         disabled    -       -         19       shop/web   \n' +
+        'Allow    Ingress     k8s:app=web                   8080/TCP        NONE         disabled    -       -         24       shop/web   \n' +
+        'Allow    Egress      ANY                           ANY             NONE         disabled    -       -         0        -          \n',
+    );
+  });
+
+  test('metrics are summed over CPUs', () => {
+    const value = new Uint8Array(metricLayout.size * 2);
+    const view = new DataView(value.buffer);
+    metricLayout.encode({ packets: 2n, bytes: 100n }, view, 0);
+    metricLayout.encode({ packets: 3n, bytes: 50n }, view, metricLayout.size);
+    const key = new Uint8Array(new Uint32Array([133 * 4 + 1]).buffer);
+    expect(formatMetrics(metricRows([{ key, value }]))).toBe(
+      'REASON          DIRECTION   PACKETS   BYTES\nPolicy denied   INGRESS     5         150\n',
+    );
+  });
+
+  test('jiffies', () => {
+    const clock = jiffiesClock('now at 1750469092964 nsecs\n\njiffies: 4295329849\n');
+    expect(clock?.nowSeconds).toBe(1750);
+    expect(clock?.seconds(4295329849 % 2 ** 32)).toBe(1750);
+    expect(clock?.seconds((4295329849 - 250 * 10) % 2 ** 32)).toBe(1740);
+    expect(jiffiesClock('')).toBeUndefined();
+  });
+});
+
+describe('monitor', () => {
+  const tcp = {
+    IP: { source: '10.244.0.96', destination: '10.244.0.224' },
+    l4: { TCP: { source_port: 49018, destination_port: 8080, flags: { SYN: true } } },
+    source: { ID: 496, identity: 29228 },
+    destination: { ID: 335, identity: 15277 },
+    interface: { index: 12 },
+  };
+
+  test('verdict', () => {
+    const flow = Flow.fromPartial({
+      ...tcp,
+      event_type: { type: 5 },
+      traffic_direction: 1,
+      verdict: 2,
+    });
+    expect(formatEvent(flow)).toBe(
+      'Policy verdict log: flow 0x0 local EP ID 335, remote ID 29228, proto 6, ingress, action deny, auth: disabled, match none, 10.244.0.96:49018 -> 10.244.0.224:8080 tcp SYN',
+    );
+  });
+
+  test('drop', () => {
+    const flow = Flow.fromPartial({
+      ...tcp,
+      event_type: { type: 1, sub_type: 133 },
+      drop_reason: 133,
+      file: { name: 'bpf_lxc.c', line: 2121 },
+    });
+    expect(formatEvent(flow)).toBe(
+      'xx drop (Policy denied) flow 0x0 to endpoint 335, ifindex 12, file bpf_lxc.c:2121, , identity 29228->15277: 10.244.0.96:49018 -> 10.244.0.224:8080 tcp SYN',
+    );
+  });
+
+  test('trace', () => {
+    const flow = Flow.fromPartial({
+      ...tcp,
+      event_type: { type: 4 },
+      trace_observation_point: 101,
+      trace_reason: 1,
+      source: { ID: 0, identity: 10 },
+    });
+    expect(formatEvent(flow)).toBe(
+      '-> endpoint 335 flow 0x0 , identity world-ipv6->15277 state new ifindex 12 orig-ip 10.244.0.96: 10.244.0.96:49018 -> 10.244.0.224:8080 tcp SYN',
+    );
+  });
+});

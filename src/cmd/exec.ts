@@ -1,0 +1,83 @@
+/**
+ * @module `cilium exec <pod> -- <command>`: runs a command in the namespace of a sandbox's pod. Terminal,
+ * exit code and signals are the command's own.
+ */
+import { constants } from 'node:os';
+import { Netns, withNetns } from '../net/netns.ts';
+import { joinCgroup } from '../sandbox/namespace.ts';
+import { nodeNetns, worldNetns } from '../sandbox/network.ts';
+import { type SandboxPaths, sandboxPaths } from '../sandbox/paths.ts';
+import { podCgroup } from '../sandbox/pod.ts';
+import { findPod, readRecord } from '../sandbox/record.ts';
+import { selfCommand } from '../sandbox/self.ts';
+import type { Command } from './command.ts';
+import { UsageError } from './flags.ts';
+import { requireRoot } from './sandbox-steps.ts';
+
+const signalExitBase = 128;
+
+export const command: Command = {
+  name: 'exec',
+  summary: 'Run a command inside a pod of the sandbox',
+  arguments: '[namespace/]<pod> -- <command> [args]',
+  count: [1, 1024],
+  passThrough: true,
+  run: async ({ args }) => {
+    requireRoot('exec');
+    const [pod = '', ...words] = args;
+    if (words.length === 0) throw new UsageError('missing argument: the command, after --');
+    const paths = sandboxPaths();
+    const { netnsPath, cgroup } = placeOf(paths, pod);
+    return runInPod(netnsPath, cgroup, withSelf(words));
+  },
+};
+
+interface Place {
+  readonly netnsPath: string;
+  readonly cgroup: string | undefined;
+}
+
+/** `node` and `world` are places too, unless a pod is called so. */
+function placeOf(paths: SandboxPaths, name: string): Place {
+  const record = readRecord(paths);
+  if (record === undefined) throw new Error("no sandbox is running: start one with 'cilium demo'");
+  const isPod = record.pods.some((pod) => pod.name === name);
+  if (!isPod && name === 'node') return { netnsPath: nodeNetns(paths), cgroup: undefined };
+  if (!isPod && name === 'world') return { netnsPath: worldNetns(paths), cgroup: undefined };
+  const pod = findPod(record, name);
+  return { netnsPath: pod.netnsPath, cgroup: podCgroup(paths, pod) };
+}
+
+/** `cilium` need not be installed to be run inside. */
+function withSelf(words: readonly string[]): string[] {
+  const [first = '', ...rest] = words;
+  if (first !== 'cilium' || Bun.which('cilium') !== null) return [...words];
+  return [...selfCommand(), ...rest];
+}
+
+async function runInPod(
+  netnsPath: string,
+  cgroup: string | undefined,
+  words: readonly string[],
+): Promise<number> {
+  if (Bun.which(words[0] ?? '') === null) throw new Error(`${words[0]}: command not found`);
+  using netns = Netns.open(netnsPath);
+  // The child gets the namespace and the cgroup of the thread that starts it.
+  if (cgroup !== undefined) joinCgroup(cgroup, process.pid);
+  let child: Bun.Subprocess | undefined;
+  withNetns(netns.fd, () => {
+    child = Bun.spawn([...words], { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' });
+  });
+  if (child === undefined) return 1;
+  const running = child;
+  // The terminal sends Ctrl-C to both; the child decides what it means.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => running.kill('SIGTERM'));
+  process.on('SIGHUP', () => running.kill('SIGHUP'));
+  const exitCode = await running.exited;
+  return running.signalCode === null ? exitCode : signalExitBase + signalNumber(running.signalCode);
+}
+
+function signalNumber(name: NodeJS.Signals | number): number {
+  return typeof name === 'number' ? name : (constants.signals[name] ?? 0);
+}

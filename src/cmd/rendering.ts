@@ -1,0 +1,73 @@
+/**
+ * @module `-o json|yaml|jsonpath=…` of the commands: a value in the chosen form. Without the flag a
+ * command prints its table.
+ */
+import type { Flag } from './flags.ts';
+import { UsageError } from './flags.ts';
+
+export const outputFlag: Flag = {
+  name: 'output',
+  short: 'o',
+  kind: 'string',
+  help: "json | yaml | jsonpath='{}'",
+};
+
+/** The value as text with its final newline. Throws `UsageError` for a form that does not exist. */
+export async function renderValue(form: string, value: unknown): Promise<string> {
+  if (form === 'json') return `${goJson(value, 2)}\n`;
+  if (form === 'yaml') {
+    const { stringify } = await import('yaml');
+    return stringify(value);
+  }
+  if (form.startsWith('jsonpath=')) return `${jsonPath(value, form.slice('jsonpath='.length))}\n`;
+  throw new UsageError(`unknown output format "${form}": json, yaml or jsonpath='{}'`);
+}
+
+/** JSON as the Go programs print it: `<`, `>` and `&` escaped, bigint as a number. */
+export function goJson(value: unknown, indent: number): string {
+  const text = JSON.stringify(value, (_, one: unknown) => plainNumber(one), indent) ?? 'null';
+  const escapes: Record<string, string> = { '<': '\\u003c', '>': '\\u003e', '&': '\\u0026' };
+  return text.replace(/[<>&]/g, (character) => escapes[character] ?? character);
+}
+
+/** Counters fit a double in practice; one that does not prints as text rather than wrong. */
+function plainNumber(value: unknown): unknown {
+  if (typeof value !== 'bigint') return value;
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+}
+
+/**
+ * The simple forms: `{.a.b}`, `{[0].x}`, `{.items[*].name}`, `{['odd key']}`, several in one text, and
+ * literal text between. Values print as Go's template does: strings bare, the rest as JSON.
+ */
+export function jsonPath(value: unknown, template: string): string {
+  let out = '';
+  let position = 0;
+  for (const match of template.matchAll(/\{([^}]*)\}/g)) {
+    out += template.slice(position, match.index) + expression(value, match[1] ?? '');
+    position = match.index + match[0].length;
+  }
+  return out + template.slice(position);
+}
+
+function expression(value: unknown, text: string): string {
+  const literal = /^"(.*)"$/.exec(text);
+  if (literal !== null) return (literal[1] ?? '').replaceAll('\\n', '\n').replaceAll('\\t', '\t');
+  let current: unknown[] = [value];
+  const steps = /\.([\w-]+)|\[(\d+|\*)\]|\['([^']*)'\]|\$|\./gy;
+  let end = 0;
+  for (let match = steps.exec(text); match !== null; match = steps.exec(text)) {
+    end = steps.lastIndex;
+    const key = match[1] ?? match[2] ?? match[3];
+    if (key !== undefined) current = current.flatMap((one) => step(one, key));
+  }
+  if (end !== text.length) throw new UsageError(`parse jsonpath: unexpected "${text.slice(end)}"`);
+  return current.map((one) => (typeof one === 'string' ? one : goJson(one, 0))).join(' ');
+}
+
+function step(value: unknown, key: string): unknown[] {
+  if (value === null || typeof value !== 'object') return [];
+  if (key === '*') return Object.values(value);
+  const found = (value as Record<string, unknown>)[key];
+  return found === undefined ? [] : [found];
+}

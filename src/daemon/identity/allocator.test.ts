@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { firstChoice, IdentityAllocator } from './allocator.ts';
+import { identities, identityId, identityInit, identityMax, identityMin } from './table.ts';
+
+function start() {
+  const table = identities();
+  return { table, allocator: new IdentityAllocator(table) };
+}
+
+describe('identity allocator', () => {
+  test('the same labels in any order are one identity, counted', () => {
+    const { table, allocator } = start();
+    const one = allocator.allocate(['k8s:b=2', 'k8s:a=1']);
+    const two = allocator.allocate(['k8s:a=1', 'k8s:b=2']);
+    if (one.kind !== 'allocated' || two.kind !== 'allocated') throw new Error('exhausted');
+    expect(two.id).toBe(one.id);
+    expect([one.created, two.created]).toEqual([true, false]);
+    expect(one.id).toBe(firstChoice(['k8s:a=1', 'k8s:b=2']));
+    allocator.release(one.id);
+    expect(table.get(one.id)?.refCount).toBe(1);
+    allocator.release(one.id);
+    expect(table.get(one.id)).toBeUndefined();
+    allocator.release(one.id);
+  });
+
+  test('reserved labels are reserved identities, which stay', () => {
+    const { table, allocator } = start();
+    expect(allocator.allocate(['reserved:init'])).toMatchObject({ id: identityInit });
+    expect(allocator.allocate(['reserved:init', 'k8s:app=x'])).toMatchObject({ id: identityInit });
+    allocator.release(identityInit);
+    allocator.release(identityInit);
+    expect(table.get(identityInit)?.refCount).toBe(0);
+  });
+
+  test('restore takes the number it is given, or says why not', () => {
+    const { allocator } = start();
+    const id = identityId(300);
+    expect(allocator.restore(id, ['k8s:a=1'])).toEqual({ kind: 'restored', id });
+    expect(allocator.restore(id, ['k8s:a=1']).kind).toBe('restored');
+    expect(allocator.restore(id, ['k8s:a=2']).kind).toBe('conflict');
+    expect(allocator.restore(identityId(301), ['k8s:a=1']).kind).toBe('conflict');
+    expect(allocator.restore(identityId(70000), ['k8s:c=1']).kind).toBe('conflict');
+    expect(allocator.allocate(['k8s:a=1'])).toMatchObject({ id, created: false });
+  });
+
+  test('two label sets never share a number', () => {
+    const op = fc.record({ add: fc.boolean(), label: fc.integer({ min: 0, max: 30 }) });
+    fc.assert(
+      fc.property(fc.array(op, { maxLength: 100 }), (ops) => {
+        const { table, allocator } = start();
+        const held = new Map<number, number[]>();
+        for (const { add, label } of ops) {
+          const ids = held.get(label) ?? [];
+          held.set(label, ids);
+          if (add) {
+            const result = allocator.allocate([`k8s:n=${label}`]);
+            if (result.kind === 'allocated') ids.push(result.id);
+          } else {
+            const id = ids.pop();
+            if (id !== undefined) allocator.release(identityId(id));
+          }
+        }
+        const live = [...held.values()].filter((ids) => ids.length > 0);
+        expect(new Set(live.flat()).size).toBe(live.length);
+        expect([...table.all()].filter((row) => !row.reserved).length).toBe(live.length);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('exhaustion is said, and ends with a release', () => {
+    const { allocator } = start();
+    for (let id = identityMin; id <= identityMax; id++) {
+      allocator.restore(identityId(id), [`k8s:n=${id}`]);
+    }
+    expect(allocator.allocate(['k8s:one=more']).kind).toBe('exhausted');
+    allocator.release(identityId(5000));
+    expect(allocator.allocate(['k8s:one=more'])).toMatchObject({ kind: 'allocated', id: 5000 });
+  });
+});

@@ -1,0 +1,129 @@
+/**
+ * @module
+ * Gives label sets their identity on a node without a cluster-wide allocator. The search for a
+ * free number starts at a hash of the labels, so the same labels get the same number on every
+ * start. Writes table `identities`; the only writer apart from the class column.
+ */
+
+import type { Table } from '../../kv/table.ts';
+import {
+  classNone,
+  type IdentityId,
+  type IdentityRow,
+  identityId,
+  identityMax,
+  identityMin,
+  labelsKey,
+  parseLabel,
+  reservedIdentities,
+  sortLabels,
+} from './table.ts';
+
+export type Allocation =
+  | { readonly kind: 'allocated'; readonly id: IdentityId; readonly created: boolean }
+  | { readonly kind: 'exhausted'; readonly message: string };
+
+export type Restoration =
+  | { readonly kind: 'restored'; readonly id: IdentityId }
+  | { readonly kind: 'conflict'; readonly message: string };
+
+const numbers = identityMax - identityMin + 1;
+
+/** Where the search for the number of these labels starts. */
+export function firstChoice(labels: readonly string[]): IdentityId {
+  return identityId(identityMin + (Bun.hash.xxHash32(labelsKey(labels)) % numbers));
+}
+
+/** Adds the reserved identities to the table. Once, before anything else. */
+export function addReservedIdentities(table: Table<IdentityRow, IdentityId>): void {
+  for (const { id, labels } of reservedIdentities) {
+    if (table.get(id) !== undefined) continue;
+    table.upsert({
+      id,
+      labels: sortLabels(labels),
+      reserved: true,
+      refCount: 0,
+      classId: classNone,
+    });
+  }
+}
+
+/** Counts who holds which identity. Every `allocate` and `restore` needs one `release`. */
+export class IdentityAllocator {
+  readonly #table: Table<IdentityRow, IdentityId>;
+
+  constructor(table: Table<IdentityRow, IdentityId>) {
+    this.#table = table;
+    addReservedIdentities(table);
+  }
+
+  /** The identity of the labels, in any order; a reserved one if a label says so. */
+  allocate(labels: readonly string[]): Allocation {
+    const sorted = sortLabels(labels);
+    const existing = this.lookup(sorted);
+    if (existing !== undefined) {
+      this.#hold(existing);
+      return { kind: 'allocated', id: existing.id, created: false };
+    }
+    const start = firstChoice(sorted) - identityMin;
+    for (let step = 0; step < numbers; step++) {
+      const id = identityId(identityMin + ((start + step) % numbers));
+      if (this.#table.get(id) !== undefined) continue;
+      this.#create(id, sorted);
+      return { kind: 'allocated', id, created: true };
+    }
+    const message = `allocate identity for ${sorted.join(' ')}: all ${numbers} are in use`;
+    return { kind: 'exhausted', message };
+  }
+
+  /**
+   * Holds exactly this number for the labels, as an earlier run did. A conflict leaves all as it
+   * is; the caller then allocates, and the endpoint changes its identity.
+   */
+  restore(id: IdentityId, labels: readonly string[]): Restoration {
+    const sorted = sortLabels(labels);
+    const row = this.#table.get(id);
+    if (row !== undefined) {
+      if (labelsKey(row.labels) !== labelsKey(sorted) && this.lookup(sorted)?.id !== id) {
+        return { kind: 'conflict', message: `restore identity ${id}: it has other labels` };
+      }
+      this.#hold(row);
+      return { kind: 'restored', id };
+    }
+    const other = this.lookup(sorted);
+    if (other !== undefined) {
+      return { kind: 'conflict', message: `restore identity ${id}: its labels have ${other.id}` };
+    }
+    if (id < identityMin || id > identityMax) {
+      return { kind: 'conflict', message: `restore identity ${id}: not a pod's identity` };
+    }
+    this.#create(id, sorted);
+    return { kind: 'restored', id };
+  }
+
+  /** Gives back one hold. The last one deletes the row, unless it is a reserved identity. */
+  release(id: IdentityId): void {
+    const row = this.#table.get(id);
+    if (row === undefined || row.refCount === 0) return;
+    if (row.refCount === 1 && !row.reserved) this.#table.delete(id);
+    else this.#table.upsert({ ...row, refCount: row.refCount - 1 });
+  }
+
+  /** The row of the labels, which must be sorted, without holding it. */
+  lookup(sorted: readonly string[]): IdentityRow | undefined {
+    const exact = this.#table.by('labels', labelsKey(sorted))[0];
+    if (exact !== undefined) return exact;
+    // An endpoint whose labels are not known yet may carry more than its reserved label.
+    const reserved = sorted.filter((label) => parseLabel(label).source === 'reserved');
+    if (reserved.length === 0 || reserved.length === sorted.length) return undefined;
+    return this.#table.by('labels', labelsKey(reserved))[0];
+  }
+
+  #create(id: IdentityId, labels: readonly string[]): void {
+    this.#table.upsert({ id, labels, reserved: false, refCount: 1, classId: classNone });
+  }
+
+  #hold(row: IdentityRow): void {
+    this.#table.upsert({ ...row, refCount: row.refCount + 1 });
+  }
+}

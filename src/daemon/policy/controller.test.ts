@@ -1,0 +1,181 @@
+import { describe, expect, test } from 'bun:test';
+import { done } from '../../kv/status.ts';
+import { ifIndex } from '../../net/if-index.ts';
+import { type EndpointRow, endpointId, endpoints } from '../endpoint/table.ts';
+import { type IdentityId, identities, identityId, reservedIdentities } from '../identity/table.ts';
+import { PolicyController } from './controller.ts';
+import { parsePolicies } from './parse.ts';
+import { endpointPolicyModel, policyModel, selectorsModel } from './repository.ts';
+import { ruleRow } from './rule-row.ts';
+import { PolicyRevision, policies, policyCookies, policyRules } from './table.ts';
+
+const yaml = `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web-ingress, namespace: shop, uid: u-1}
+spec:
+  description: clients <only>
+  endpointSelector: {matchLabels: {app: web}}
+  ingress:
+  - fromEndpoints:
+    - matchLabels: {app: client, "k8s:io.kubernetes.pod.namespace": probe}
+    toPorts:
+    - ports:
+      - {port: "8080", endPort: 8085, protocol: TCP}
+  - fromEntities: [world]
+`;
+
+function pod(app: string, namespace: string): string[] {
+  return [`k8s:app=${app}`, `k8s:io.kubernetes.pod.namespace=${namespace}`];
+}
+
+function setUp() {
+  const tables = {
+    rules: policyRules(),
+    identities: identities(),
+    endpoints: endpoints(),
+    policies: policies(),
+    cookies: policyCookies(),
+  };
+  const revision = new PolicyRevision();
+  const addIdentity = (id: IdentityId, labels: readonly string[]) =>
+    tables.identities.upsert({ id, labels, reserved: id < 256, refCount: 1, classId: 1 });
+  for (const { id, labels } of reservedIdentities) addIdentity(id, labels);
+  const config = { enablePolicy: 'default', allowLocalhost: true } as const;
+  const controller = new PolicyController(tables, config, revision);
+  let next = 1;
+  const attach = (labels: readonly string[]): EndpointRow => {
+    const identity = identityId(1000 + next);
+    addIdentity(identity, labels);
+    const row: EndpointRow = {
+      id: endpointId(next++),
+      containerId: `c${next}`,
+      containerInterfaceName: 'eth0',
+      netnsPath: '',
+      podName: '',
+      namespace: '',
+      podUid: '',
+      labels,
+      identity,
+      policyId: 0,
+      ifindex: ifIndex(next),
+      interfaceName: '',
+      mac: '',
+      hostMac: '',
+      ipv4: undefined,
+      ipv6: undefined,
+      state: 'ready',
+      policyRevision: 1,
+      ingressEnforced: false,
+      egressEnforced: false,
+      createdAt: '',
+      status: done,
+      log: [],
+    };
+    tables.endpoints.upsert(row);
+    return row;
+  };
+  const apply = (text: string) => {
+    const result = parsePolicies(text);
+    if (result.kind === 'refused') throw new Error(result.problems.join('\n'));
+    const at = revision.next();
+    for (const parsed of result.rules) tables.rules.upsert(ruleRow(parsed, 'a.yaml', at));
+  };
+  return { tables, controller, attach, apply, revision };
+}
+
+describe('policy controller', () => {
+  test('from rows to rows, and back to empty', () => {
+    const { tables, controller, attach, apply } = setUp();
+    const web = attach(pod('web', 'shop'));
+    const client = attach(pod('client', 'probe'));
+    controller.run();
+    expect(tables.policies.get(web.identity as IdentityId)).toMatchObject({
+      ingressEnforced: false,
+      entries: [],
+    });
+    apply(yaml);
+    const run = controller.run();
+    expect(run.policies).toEqual([web.identity as IdentityId]);
+    const row = tables.policies.get(web.identity as IdentityId);
+    const classOf = (id: number) => tables.identities.get(id as IdentityId)?.classId;
+    expect(row).toMatchObject({ ingressEnforced: true, egressEnforced: false, revision: 2 });
+    const byClass = (id: number) => row?.entries.filter((entry) => entry.classId === classOf(id));
+    expect(byClass(client.identity)).toMatchObject([
+      { proto: 6, port: 8080, portPrefix: 14, matchType: 2, deny: false },
+      { proto: 6, port: 8084, portPrefix: 15 },
+    ]);
+    expect(byClass(1)).toMatchObject([{ proto: 0, port: 0, portPrefix: 0, matchType: 1 }]);
+    const cookie = byClass(1)?.[0]?.cookie ?? 0;
+    expect(tables.cookies.get(cookie)?.policies[0]?.labels).toEqual([
+      'reserved:io.cilium.policy.derived-from=allow-localhost-ingress',
+    ]);
+    expect(tables.cookies.get(row?.denyCookie.ingress ?? 0)?.policies).toMatchObject([
+      { name: 'web-ingress', namespace: 'shop', ruleIndex: 0, items: [] },
+    ]);
+    expect(controller.run().policies).toEqual([]);
+    for (const each of [...tables.rules.all()]) tables.rules.delete(each.key);
+    controller.run();
+    expect(tables.policies.get(web.identity as IdentityId)).toMatchObject({
+      ingressEnforced: false,
+      entries: [],
+    });
+    expect(tables.identities.get(client.identity as IdentityId)?.classId).toBe(1);
+    for (const each of [...tables.endpoints.all()]) tables.endpoints.delete(each.id);
+    controller.run();
+    expect(tables.policies.size).toBe(0);
+  });
+
+  test('models for REST', () => {
+    const { tables, controller, attach, apply, revision } = setUp();
+    const web = attach(pod('web', 'shop'));
+    const client = attach(pod('client', 'probe'));
+    apply(yaml);
+    controller.run();
+    const model = policyModel(tables.rules.all(), revision.current);
+    expect(model?.policy).toContain('"description": "clients \\u003conly\\u003e"');
+    expect(JSON.parse(model?.policy ?? '')).toMatchObject([
+      {
+        endpointSelector: {
+          matchLabels: { 'any:app': 'web', 'k8s:io.kubernetes.pod.namespace': 'shop' },
+        },
+        ingress: [
+          { toPorts: [{ ports: [{ port: '8080', endPort: 8085, protocol: 'TCP' }] }] },
+          { fromEntities: ['world'] },
+        ],
+        labels: [
+          { key: 'io.cilium.k8s.policy.derived-from', source: 'k8s' },
+          {},
+          {},
+          { value: 'u-1' },
+        ],
+        enableDefaultDeny: { ingress: true, egress: false },
+      },
+    ]);
+    expect(policyModel(tables.rules.all(), 2, ['k8s:no=one'])).toBeUndefined();
+    const selectors = selectorsModel(controller.compiler);
+    expect(selectors).toContainEqual({
+      identities: [client.identity],
+      labels: expect.anything(),
+      selector:
+        '&LabelSelector{MatchLabels:map[string]string{any.app: client,k8s.io.kubernetes.pod.namespace: probe,},MatchExpressions:[]LabelSelectorRequirement{},}',
+      users: 1,
+    });
+    expect(endpointPolicyModel(controller.compiler, web.identity as IdentityId, 2)).toMatchObject({
+      'policy-enabled': 'ingress',
+      'allowed-ingress-identities': [1, 2, 9, 10],
+      'allowed-egress-identities': [0],
+      'denied-ingress-identities': null,
+      l4: {
+        ingress: [
+          {
+            rule: expect.stringContaining(
+              '{"port":8080,"endPort":8085,"protocol":"TCP","l7-rules":[{"\\u0026Label',
+            ),
+          },
+          { rule: expect.stringContaining('"protocol":"ANY"') },
+        ],
+        egress: [],
+      },
+    });
+  });
+});

@@ -1,0 +1,194 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import {
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PolicyReflector } from './reflector.ts';
+import { PolicyRevision, policyFiles, policyRules } from './table.ts';
+import { warmUpPolicy } from './warm-up.ts';
+
+const policy = (name: string, app = 'web') => `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: ${name}}
+spec:
+  endpointSelector: {matchLabels: {app: ${app}}}
+  ingress: [{}]
+`;
+
+let root: string;
+let running: PolicyReflector | undefined;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'policy-'));
+});
+
+afterEach(() => {
+  running?.stop();
+  running = undefined;
+  rmSync(root, { recursive: true, force: true });
+});
+
+function start(directory = root) {
+  const rules = policyRules();
+  const files = policyFiles();
+  const revision = new PolicyRevision();
+  const batches: string[][] = [];
+  running = new PolicyReflector({
+    directory,
+    cluster: 'default',
+    rules,
+    files,
+    revision,
+    onApplied: (names) => batches.push([...names].sort()),
+  });
+  running.start();
+  const names = () => [...rules.all()].map((row) => row.name).sort();
+  return { rules, files, revision, batches, names };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 3000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('condition not met');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+describe('policy reflector', () => {
+  test('what is there is in the tables when start returns', () => {
+    writeFileSync(join(root, 'a.yaml'), policy('a'));
+    renameSync(join(root, 'a.yaml'), join(root, 'b.yaml'));
+    writeFileSync(join(root, 'readme.txt'), 'no policy');
+    const { names, files } = start();
+    expect(names()).toEqual(['a']);
+    expect([...files.all()]).toMatchObject([
+      { name: 'b.yaml', rules: 1, status: { kind: 'done' } },
+    ]);
+  });
+
+  test('written, replaced by rename, deleted', async () => {
+    const { names, rules, revision } = start();
+    writeFileSync(join(root, 'a.yaml'), policy('a'));
+    await until(() => names().length === 1);
+    writeFileSync(join(root, 'a.tmp'), policy('b'));
+    renameSync(join(root, 'a.tmp'), join(root, 'a.yaml'));
+    await until(() => names()[0] === 'b');
+    const before = revision.current;
+    expect([...rules.all()][0]?.revision).toBe(before);
+    unlinkSync(join(root, 'a.yaml'));
+    await until(() => rules.size === 0);
+    expect(revision.current).toBe(before + 1);
+  });
+
+  test('a wrong or empty file leaves its last good rules in force', async () => {
+    const { names, files, rules } = start();
+    const path = join(root, 'a.yaml');
+    writeFileSync(path, `${policy('a')}---\n${policy('b')}`);
+    await until(() => names().length === 2);
+    const [first] = [...rules.all()];
+    writeFileSync(path, `${policy('c')}---\n${policy('d').replace('ingress', 'ingres')}`);
+    await until(() => files.get('a.yaml')?.status.kind === 'error');
+    expect(files.get('a.yaml')?.status).toMatchObject({
+      message: expect.stringContaining(
+        'default/d: spec.ingres: unknown field (did you mean ingress?)',
+      ),
+    });
+    expect(names()).toEqual(['a', 'b']);
+    expect(files.get('a.yaml')?.rules).toBe(2);
+    writeFileSync(path, '');
+    await until(() => JSON.stringify(files.get('a.yaml')?.status).includes('no document'));
+    expect(names()).toEqual(['a', 'b']);
+    expect([...rules.all()][0]).toBe(first as NonNullable<typeof first>);
+    writeFileSync(path, policy('c'));
+    await until(() => names()[0] === 'c');
+    expect(names()).toEqual(['c']);
+    expect(files.get('a.yaml')?.status.kind).toBe('done');
+  });
+
+  test('a file written in pieces is never seen half', async () => {
+    const { names, rules } = start();
+    const path = join(root, 'a.yaml');
+    const whole = `${policy('a')}---\n${policy('b')}`;
+    const states = new Set<string>();
+    const subscription = rules.subscribe(() => states.add(names().join(',')));
+    for (let end = 0; end < whole.length; end += 20) {
+      writeFileSync(path, whole.slice(0, end));
+      if (end % 60 === 0) await Promise.resolve();
+    }
+    writeFileSync(path, whole);
+    await until(() => names().length === 2);
+    subscription[Symbol.dispose]();
+    expect([...states]).toEqual(['a,b']);
+  });
+
+  test('a directory that comes later, goes, and comes again', async () => {
+    const directory = join(root, 'deep', 'policies');
+    const { names } = start(directory);
+    expect(names()).toEqual([]);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'a.yaml'), policy('a'));
+    await until(() => names().length === 1);
+    rmSync(directory, { recursive: true });
+    await until(() => names().length === 0);
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'b.yaml'), policy('b'));
+    await until(() => names()[0] === 'b');
+  });
+
+  test('a swapped symlink changes all files in one batch', async () => {
+    const version = (name: string, app: string) => {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, 'a.yaml'), policy('a', app));
+      writeFileSync(join(root, name, 'b.yaml'), policy('b', app));
+    };
+    version('..one', 'x');
+    symlinkSync('..one', join(root, '..data'));
+    symlinkSync('..data/a.yaml', join(root, 'a.yaml'));
+    symlinkSync('..data/b.yaml', join(root, 'b.yaml'));
+    const { rules, batches } = start();
+    const apps = () =>
+      [...rules.all()].map((row) => row.rule.subject.matchLabels['any:app']).join();
+    await until(() => apps() === 'x,x');
+    version('..two', 'y');
+    symlinkSync('..two', join(root, '..tmp'));
+    batches.length = 0;
+    renameSync(join(root, '..tmp'), join(root, '..data'));
+    await until(() => apps() === 'y,y');
+    expect(batches).toEqual([['a.yaml', 'b.yaml']]);
+  });
+
+  test('written to rows in a few milliseconds', async () => {
+    const { rules } = start();
+    warmUpPolicy();
+    const times: number[] = [];
+    for (let round = 0; round < 40; round++) {
+      const before = rules.revision;
+      const began = performance.now();
+      const written = new Promise<number>((resolve) => {
+        const subscription = rules.subscribe(() => {
+          subscription[Symbol.dispose]();
+          resolve(performance.now() - began);
+        });
+      });
+      if (round % 2 === 0) writeFileSync(join(root, 'a.yaml'), policy(`p${round}`));
+      else {
+        writeFileSync(join(root, 'tmp'), policy(`p${round}`));
+        renameSync(join(root, 'tmp'), join(root, 'a.yaml'));
+      }
+      times.push(await written);
+      expect(rules.revision).toBeGreaterThan(before);
+    }
+    const median = (list: number[]) => list.sort((a, b) => a - b)[list.length >> 1] ?? 0;
+    const wrote = median(times.filter((_, index) => index % 2 === 0));
+    const renamed = median(times.filter((_, index) => index % 2 === 1));
+    if (process.env['POLICY_TIMES'] !== undefined) console.log({ wrote, renamed });
+    expect(Math.max(wrote, renamed)).toBeLessThan(20);
+  });
+});

@@ -1,0 +1,195 @@
+/**
+ * @module
+ * argv, or the name that the executable is called by, → one command, loaded
+ * when it is needed. A CNI call lives for milliseconds, so nothing else is
+ * imported here.
+ */
+import { writeSync } from 'node:fs';
+import type { Command } from './cmd/command.ts';
+
+/** Runs with the arguments after its name and returns the exit code. */
+type Run = (argv: readonly string[]) => number | Promise<number>;
+
+interface Entry {
+  readonly group: 'Run it here' | 'Look' | 'Parts of a cluster' | 'Other';
+  readonly summary: string;
+  /** Works, but is not offered. */
+  readonly hidden?: boolean;
+  readonly load: () => Promise<Run>;
+}
+
+/** One entry for each command of src/cmd. */
+const commands: Readonly<Record<string, Entry>> = {
+  demo: {
+    group: 'Run it here',
+    summary: 'Three pods, two policies, traffic and flows, on this machine',
+    load: tree(() => import('./cmd/demo.ts')),
+  },
+  up: {
+    group: 'Run it here',
+    summary: 'A node of its own on this machine: namespaces, agent, pods',
+    load: tree(() => import('./cmd/up.ts')),
+  },
+  exec: {
+    group: 'Run it here',
+    summary: 'Run a command inside a pod of the sandbox',
+    load: tree(() => import('./cmd/exec.ts')),
+  },
+  down: {
+    group: 'Run it here',
+    summary: 'Remove what up and demo made',
+    load: tree(() => import('./cmd/down.ts')),
+  },
+  status: {
+    group: 'Look',
+    summary: 'Whether the agent of this node is well',
+    load: tree(() => import('./cmd/status.ts')),
+  },
+  dbg: {
+    group: 'Look',
+    summary: 'Endpoints, identities, policies and eBPF maps of this node',
+    load: tree(() => import('./cmd/dbg.ts')),
+  },
+  agent: {
+    group: 'Parts of a cluster',
+    summary: 'The agent, one a node',
+    load: async () => (await import('./cmd/agent.ts')).runAgent,
+  },
+  cni: {
+    group: 'Parts of a cluster',
+    summary: 'The CNI plugin, called by the container runtime',
+    // Not a tree of commands: a call of the plugin has no time for that.
+    load: async () => {
+      const { runCni } = await import('./cmd/cni.ts');
+      return (argv) => runCni(process.env, argv[0]);
+    },
+  },
+  completion: {
+    group: 'Other',
+    summary: 'Completion for bash, zsh or fish',
+    load: tree(() => import('./cmd/completion.ts')),
+  },
+  features: {
+    group: 'Other',
+    summary: 'What this kernel can do',
+    load: tree(() => import('./cmd/features.ts')),
+  },
+  version: {
+    group: 'Other',
+    summary: 'Print the version, and that of the agent',
+    load: tree(() => import('./cmd/version.ts')),
+  },
+  '--version': {
+    group: 'Other',
+    summary: 'Print the version',
+    hidden: true,
+    load: async () => {
+      const { versionLine } = await import('./version.ts');
+      return () => print(`${versionLine()}\n`);
+    },
+  },
+  'sandbox-get': {
+    group: 'Other',
+    summary: 'A connection, for the traffic of the demo',
+    hidden: true,
+    load: tree(() => import('./cmd/sandbox-get.ts')),
+  },
+  'sandbox-server': {
+    group: 'Other',
+    summary: 'What listens in the pods of a sandbox',
+    hidden: true,
+    load: tree(() => import('./cmd/sandbox-server.ts')),
+  },
+};
+
+/** Names of links to the executable, and the command that each stands for. */
+const roles: Readonly<Record<string, readonly string[]>> = {
+  'cilium-agent': ['agent'],
+  'cilium-operator': ['operator'],
+  'cilium-cni': ['cni'],
+  'cilium-dbg': ['dbg'],
+  hubble: ['hubble'],
+  'hubble-relay': ['hubble', 'relay'],
+};
+
+const examples = [
+  ['cilium demo', 'two pods, a policy, and the flows between them, on this machine'],
+  ['cilium hubble observe --follow', 'what the network does, as it does it'],
+  ['cilium dbg endpoint list', 'the pods of this node and their policies'],
+] as const;
+
+function tree(load: () => Promise<{ readonly command: Command }>): () => Promise<Run> {
+  return async () => {
+    const [{ command }, { runCommand }] = await Promise.all([load(), import('./cmd/command.ts')]);
+    return (argv) => runCommand(command, argv);
+  };
+}
+
+function print(text: string): number {
+  // Not process.stdout, which takes longer to load than the whole command.
+  writeSync(1, text);
+  return 0;
+}
+
+function helpText(): string {
+  const lines = [
+    'eBPF networking, network policy and flow visibility in one executable.',
+    '',
+    'Usage: cilium <command> [flags]',
+  ];
+  const names = Object.keys(commands);
+  const width = Math.max(...names.map((name) => name.length));
+  for (const group of new Set(Object.values(commands).map((entry) => entry.group))) {
+    lines.push('', `${group}:`);
+    for (const name of names) {
+      const entry = commands[name];
+      if (entry?.group === group && entry.hidden !== true)
+        lines.push(`  ${name.padEnd(width)}  ${entry.summary}`);
+    }
+  }
+  lines.push('', 'Examples:');
+  for (const [command, what] of examples) lines.push(`  ${command.padEnd(32)}# ${what}`);
+  lines.push('', "'cilium <command> --help' tells more about each.");
+  return `${lines.join('\n')}\n`;
+}
+
+function unknown(name: string): number {
+  const [nearest] = Object.keys(commands)
+    .filter((known) => commands[known]?.hidden !== true)
+    .map((known) => ({ known, steps: distance(name, known) }))
+    .filter(({ known, steps }) => steps <= Math.max(1, known.length / 3))
+    .sort((a, b) => a.steps - b.steps);
+  const hint = nearest === undefined ? "see 'cilium --help'" : `did you mean ${nearest.known}?`;
+  writeSync(2, `cilium: unknown command "${name}": ${hint}\n`);
+  return 2;
+}
+
+/** Letters to insert, delete or change to get from one word to the other. */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const changed = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
+
+async function main(): Promise<number> {
+  const calledAs = process.argv0.slice(process.argv0.lastIndexOf('/') + 1);
+  const argv = [...(roles[calledAs] ?? []), ...process.argv.slice(2)];
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    return print(helpText());
+  }
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (entry === undefined) return unknown(name);
+  const run = await entry.load();
+  return await run(rest);
+}
+
+// Output is written by plain system calls, so nothing is lost; a connection left open would wait.
+process.exit(await main());
