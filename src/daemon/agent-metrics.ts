@@ -4,6 +4,7 @@
  * labels are upstream's, so that dashboards work.
  */
 import { dropReasonNames } from '../bpf/gen/constants.ts';
+import type { FlowWorkerStatus } from '../hubble/protocol.ts';
 import type { Datapath } from './datapath.ts';
 import { readMetrics } from './map-reader.ts';
 import { countLines } from './runtime/log.ts';
@@ -17,6 +18,8 @@ export interface MetricSources {
   readonly policyRevision: () => number;
   readonly policyOverflow: () => number;
   readonly conntrackEntries: () => number;
+  /** The flow worker's latest figures. */
+  readonly hubble: () => FlowWorkerStatus | undefined;
 }
 
 /** Text of a drop reason as upstream's metric label has it; codes of no name keep the number. */
@@ -98,6 +101,16 @@ export function registerAgentMetrics(sources: MetricSources): void {
   gauge('cilium_ip_addresses', 'allocated pod addresses', ['family'], (self) => {
     self.reset();
     for (const row of tables.addresses.all()) self.inc({ family: `ipv${row.family}` });
+  });
+  counter('hubble_lost_events_total', 'flows that were lost', ['source'], (self) => {
+    self.reset();
+    for (const [source, lost] of Object.entries(sources.hubble()?.lost ?? {})) {
+      self.inc({ source }, lost);
+    }
+  });
+  counter('hubble_flows_processed_total', 'flows decoded', [], (self) => {
+    self.reset();
+    self.inc(sources.hubble()?.seenFlows ?? 0);
   });
   gauge('cilium_bpf_map_pressure', 'fill of a map, 1 is full', ['map_name'], (self) => {
     self.set({ map_name: 'ct_global' }, sources.conntrackEntries() / datapath.sizes.conntrack);

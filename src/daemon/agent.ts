@@ -20,16 +20,18 @@ import { join } from 'node:path';
 import { mapPath } from '../bpf/loader/bpffs.ts';
 import { FlowWorker } from '../hubble/flow-worker.ts';
 import type { FlowWorkerStatus } from '../hubble/protocol.ts';
+import { checkListenAddress } from '../hubble/server/listen-address.ts';
 import { getLink } from '../net/netlink/link.ts';
 import { NetlinkSocket } from '../net/netlink/socket.ts';
 import { commit, version } from '../version.ts';
 import { type MetricSources, registerAgentMetrics } from './agent-metrics.ts';
+import { followNotices } from './agent-notices.ts';
 import { ConntrackSweeper } from './conntrack/sweeper.ts';
 import { type Datapath, openDatapath } from './datapath.ts';
 import { EndpointController } from './endpoint/controller.ts';
 import { replayDeleteQueue } from './endpoint/delete-queue.ts';
 import { podLabelSource } from './endpoint/label-source.ts';
-import { LinkRemover } from './endpoint/link-remover.ts';
+import { LinkRemover, sweepPodLinks } from './endpoint/link-remover.ts';
 import { EndpointStore } from './endpoint/persist.ts';
 import { reconcileEndpoints } from './endpoint/reconciler.ts';
 import { EndpointReflector } from './endpoint/reflector.ts';
@@ -178,10 +180,12 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
     policyRevision: () => policy.revision.current,
     policyOverflow: () => policy.reconciler.overflow,
     conntrackEntries: () => conntrackEntries,
+    hubble: () => figures,
   };
   registerAgentMetrics(metrics);
 
   let figures: FlowWorkerStatus | undefined;
+  let noticing: Disposable | undefined;
   const flows = config.enableHubble ? flowWorker(config, tables, hooks, health) : undefined;
   const status = () =>
     statusModel({
@@ -216,8 +220,18 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
         await flows?.start();
         figures = await flows?.status();
         flows?.notice({ type: 'agent-started' });
+        if (flows !== undefined) {
+          noticing = followNotices(
+            tables,
+            () => policy.revision.current,
+            (notice) => flows.notice(notice),
+          );
+        }
       },
-      stop: () => flows?.stop(),
+      async stop() {
+        noticing?.[Symbol.dispose]();
+        await flows?.stop();
+      },
     })
     .add(rest(config, context, restored, problem('answer a request')))
     .add(metricsServer(config))
@@ -295,6 +309,8 @@ function restoreEndpoints(config: AgentConfig, tables: AgentTables, ranges: read
   const exists = (row: EndpointRow) => getLink(socket, row.interfaceName)?.index === row.ifindex;
   const { rows, corrupt } = store.restore(exists);
   for (const { path, reason } of corrupt) log.warn('endpoint state set aside', { path, reason });
+  const lost = sweepPodLinks(new Set(rows.map((row) => row.interfaceName)));
+  if (lost.length > 0) log.warn('interfaces without an endpoint deleted', { interfaces: lost });
   for (const row of rows) {
     for (const address of [row.ipv4, row.ipv6]) {
       if (address !== undefined) ipam.restore(address, `${row.namespace}/${row.podName}`);
@@ -390,15 +406,12 @@ function flowWorker(
   const report = health.reporter('hubble.worker');
   const worker = new FlowWorker(
     {
-      nodeName:
-        config.clusterName === 'default'
-          ? config.nodeName
-          : `${config.clusterName}/${config.nodeName}`,
+      nodeName: config.nodeName,
       clusterName: config.clusterName,
       capacity: config.hubbleEventBufferCapacity,
       version: `cilium v${version}`,
       socketPath: config.hubbleSocketPath,
-      listenAddress: config.hubbleListenAddress === '' ? undefined : config.hubbleListenAddress,
+      listenAddress: checkListenAddress(config.hubbleListenAddress, config.hubbleDisableTls),
       eventsMapPath: mapPath(config.bpfRoot, 'cilium_events'),
       lostMapPath: mapPath(config.bpfRoot, 'cilium_events_lost'),
     },

@@ -27,11 +27,8 @@ import {
   encodeEvent,
   smallWorld,
 } from '../../src/hubble/parser/event-fixture.ts';
-import {
-  checkListenAddress,
-  HubbleServer,
-  HubbleServerError,
-} from '../../src/hubble/server/hubble-server.ts';
+import { HubbleServer } from '../../src/hubble/server/hubble-server.ts';
+import { checkListenAddress, HubbleServerError } from '../../src/hubble/server/listen-address.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'hubble-'));
 const socketPath = join(dir, 'hubble.sock');

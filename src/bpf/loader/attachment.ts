@@ -31,6 +31,8 @@ export class Attachments {
   attach(owner: LinkOwner, ifindex: number, hooks: readonly Hook[]): void {
     if (this.mode === 'tc') {
       for (const { program, direction } of hooks) attachClsact(program, ifindex, direction);
+      // Of an agent that used tcx: the filters are in place, so nothing passes unseen.
+      unpinOwner(this.#root, owner);
       return;
     }
     const folder = linksFolder(this.#root, owner);
@@ -73,4 +75,6 @@ function attachLink(path: string, ifindex: number, hook: Hook): void {
   }
   using link = BpfLink.attachTcx(hook.program, ifindex, hook.direction);
   link.pin(path);
+  // Of an agent that used filters.
+  detachClsact(ifindex, hook.direction);
 }

@@ -16,6 +16,9 @@ export type LossCounters = () => readonly number[];
 
 const busyIntervalMs = 5;
 const idleIntervalMs = 10;
+/** After a quiet second: nobody floods us, so what comes first may wait this long. */
+const quietIntervalMs = 25;
+const quietAfterMs = 1000;
 /** Events between two looks of the followers, so that the flow ring does not overtake them. */
 const batchEvents = 512;
 /** Events in one tick: then clients get their turn. */
@@ -29,6 +32,7 @@ export class EventReader implements Disposable {
   readonly #onError: (error: unknown) => void;
   readonly #lostBefore: number[] = [];
   #lossesReadAt = Number.NEGATIVE_INFINITY;
+  #eventsAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #view: DataView | undefined;
   #words: Uint32Array = new Uint32Array(0);
@@ -95,6 +99,15 @@ export class EventReader implements Disposable {
     this.#observer.settle();
   }
 
+  #nextDelayMs(events: number): number {
+    const now = performance.now();
+    if (events > 0) {
+      this.#eventsAt = now;
+      return events >= tickEvents ? 0 : busyIntervalMs;
+    }
+    return now - this.#eventsAt > quietAfterMs ? quietIntervalMs : idleIntervalMs;
+  }
+
   #schedule(delayMs: number): void {
     this.#timer = setTimeout(() => {
       let events = 0;
@@ -104,8 +117,7 @@ export class EventReader implements Disposable {
         this.#onError(error);
       }
       if (this.#timer === undefined) return;
-      if (events >= tickEvents) this.#schedule(0);
-      else this.#schedule(events > 0 ? busyIntervalMs : idleIntervalMs);
+      this.#schedule(this.#nextDelayMs(events));
     }, delayMs);
   }
 }

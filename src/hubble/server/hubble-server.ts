@@ -11,6 +11,7 @@ import { HealthService } from '../../api/gen/grpc/health/v1/health.ts';
 import { PeerService } from '../../api/gen/peer/peer.ts';
 import type { Observer } from '../observer/observer.ts';
 import { healthImplementation } from './health-service.ts';
+import { HubbleServerError } from './listen-address.ts';
 import { observerDefinition, observerImplementation } from './observer-service.ts';
 import { peerImplementation } from './peer-service.ts';
 import { reflectionDefinitions, reflectionImplementation } from './reflection-service.ts';
@@ -23,21 +24,6 @@ export interface HubbleServerOptions {
   readonly socketPath: string;
   /** `host:port`, plaintext; undefined for none. */
   readonly listenAddress?: string | undefined;
-}
-
-export class HubbleServerError extends Error {
-  override readonly name = 'HubbleServerError';
-}
-
-/** Checks the TCP address against the TLS setting. Throws HubbleServerError. */
-export function checkListenAddress(address: string, disableTls: boolean): string | undefined {
-  if (address === '') return undefined;
-  if (!disableTls) {
-    throw new HubbleServerError(
-      `listen on ${address}: TLS is not supported yet; set hubble-disable-tls to listen in plaintext`,
-    );
-  }
-  return address.startsWith(':') ? `0.0.0.0${address}` : address;
 }
 
 export class HubbleServer {
