@@ -97,6 +97,11 @@ __noinline int nat_write(struct __sk_buff *skb, const struct packet *p,
 	return nat_write_address(skb, p, c);
 }
 
+static __always_inline __u32 nat_lifetime(__u8 proto)
+{
+	return proto == IPPROTO_TCP ? config_ct_tcp : config_ct_any;
+}
+
 /* The connection that holds a port is over, or gone. */
 __noinline int nat_is_free(const struct nat_entry *n, const struct packet *p,
 			   __u32 now)
@@ -165,6 +170,23 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 	return -DROP_NAT_NO_MAPPING;
 }
 
+/* Note in the conntrack entry by which device and port one side is reached. */
+__noinline int nat_set_leg(const struct packet *p, __u32 side, __u32 ifindex,
+			   __u32 port)
+{
+	struct ct_entry *e;
+
+	if (!p)
+		return -DROP_INVALID;
+	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
+	if (!e)
+		return -DROP_CT_CREATE_FAILED;
+	e->nat_port = port;
+	e->leg[side & 1].ifindex = ifindex;
+	e->leg[side & 1].kind = LEG_WORLD;
+	return 0;
+}
+
 /* Where a packet goes after connection_track(). */
 struct delivery {
 	__u32 ifindex;
@@ -184,7 +206,6 @@ __noinline int nat_open(struct __sk_buff *skb, const struct packet *p,
 	struct bpf_fib_lookup fib = {};
 	const union addr *node;
 	struct device *device;
-	struct ct_entry *e;
 	__be16 port = 0;
 	__u32 out;
 	__u8 side;
@@ -224,13 +245,7 @@ __noinline int nat_open(struct __sk_buff *skb, const struct packet *p,
 	d->kind = LEG_WORLD;
 	d->ifindex = out;
 	d->nat_port = port;
-	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
-	if (!e)
-		return -DROP_CT_CREATE_FAILED;
-	e->nat_port = port;
-	e->leg[side ^ 1].ifindex = out;
-	e->leg[side ^ 1].kind = LEG_WORLD;
-	return 0;
+	return nat_set_leg(p, side ^ 1, out, port);
 }
 
 /* One hop more: routers count, so does translation. */
@@ -257,12 +272,30 @@ static __always_inline int nat_decrement_ttl(struct __sk_buff *skb,
 	return bpf_skb_store_bytes(skb, off, word, 1, 0) ? -DROP_WRITE_ERROR : 0;
 }
 
+/* The mapping was evicted under a running connection: its answers need it. */
+static __always_inline void nat_restore(const struct __sk_buff *skb,
+					const struct packet *p,
+					const struct ct_key *key)
+{
+	__u8 side = p->side & 1;
+	struct nat_entry n = {
+		.addr = p->key.addr[side],
+		.port = p->key.port[side],
+		.ifindex = skb->ifindex,
+		.last_seen = bpf_jiffies64(),
+	};
+
+	bpf_map_update_elem(&cilium_snat, key, &n, BPF_NOEXIST);
+}
+
 /* Send a pod's packet out of its device under the node's address. */
 __noinline int nat_forward(struct __sk_buff *skb, const struct packet *p,
 			   __u32 ifindex, __u32 nat_port)
 {
 	struct device *device = bpf_map_lookup_elem(&cilium_devices, &ifindex);
 	struct nat_change c = { .source = 1 };
+	struct ct_key key = {};
+	struct nat_entry *n;
 	__u8 side;
 	int ret;
 
@@ -273,6 +306,14 @@ __noinline int nat_forward(struct __sk_buff *skb, const struct packet *p,
 	c.old_port = p->key.port[side];
 	c.new_port = nat_port;
 	c.new_addr = p->family == 4 ? device->ipv4 : device->ipv6;
+	key.proto = p->key.proto;
+	ct_key_order(&key, &c.new_addr, &p->key.addr[side ^ 1], c.new_port,
+		     p->key.port[side ^ 1]);
+	n = bpf_map_lookup_elem(&cilium_snat, &key);
+	if (n)
+		n->last_seen = bpf_jiffies64();
+	else
+		nat_restore(skb, p, &key);
 	ret = nat_decrement_ttl(skb, p);
 	if (!ret)
 		ret = nat_write(skb, p, &c);

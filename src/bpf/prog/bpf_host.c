@@ -108,7 +108,9 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 		.file = FILE_BPF_HOST,
 		.direction = METRIC_INGRESS,
 	};
+	__u32 now = bpf_jiffies64();
 	struct nat_entry *n;
+	__be16 nat_port;
 	int ret;
 
 	if (!p)
@@ -122,8 +124,14 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	n = bpf_map_lookup_elem(&cilium_snat, &p->key);
 	if (!n)
 		return TC_ACT_OK;
-	n->last_seen = bpf_jiffies64();
+	/* Nobody has used it for a connection's lifetime: not asked for. */
+	if (now - n->last_seen > nat_lifetime(p->key.proto)) {
+		bpf_map_delete_elem(&cilium_snat, &p->key);
+		return TC_ACT_OK;
+	}
+	n->last_seen = now;
 	h.ifindex = n->ifindex;
+	nat_port = p->key.port[(p->side & 1) ^ 1];
 	ret = netdev_translate(skb, p, n);
 	if (!ret) {
 		h.own = p->side ^ 1;
@@ -134,6 +142,9 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	if (ret)
 		return event_drop(skb, p, &f, ret, METRIC_INGRESS,
 				  FILE_BPF_HOST, __LINE__);
+	/* The entry had been evicted: what the pod sends is translated on. */
+	if (d.is_new)
+		nat_set_leg(p, p->side, skb->ifindex, nat_port);
 	metric_count(skb, 0, METRIC_INGRESS);
 	return bpf_redirect_peer(d.ifindex, 0);
 }

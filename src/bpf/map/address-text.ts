@@ -1,5 +1,5 @@
 /**
- * @module Addresses of the datapath (128 bits, IPv4 mapped) as the debug commands print them.
+ * @module Addresses of the datapath (128 bits, IPv4 mapped) as text.
  */
 import { formatAddressBytes } from '../../net/address.ts';
 import { formatPrefix, prefixFromMapped } from '../../net/prefix.ts';
