@@ -339,27 +339,30 @@ export const deviceLayout: Layout<Device> = {
   },
 };
 
-/** struct fragment_key, 40 bytes. */
+/** struct fragment_key, 48 bytes. */
 export interface FragmentKey {
   readonly saddr: Uint8Array;
   readonly daddr: Uint8Array;
   readonly id: number;
-  readonly proto: number;
+  readonly ifindex: number;
+  readonly proto: bigint;
 }
 export const fragmentKeyLayout: Layout<FragmentKey> = {
-  size: 40,
+  size: 48,
   encode(value, view, offset = 0) {
     writeBytes(view, offset, 16, value.saddr);
     writeBytes(view, offset + 16, 16, value.daddr);
     view.setUint32(offset + 32, value.id, true);
-    view.setUint32(offset + 36, value.proto, true);
+    view.setUint32(offset + 36, value.ifindex, true);
+    view.setBigUint64(offset + 40, value.proto, true);
   },
   decode(view, offset = 0) {
     return {
       saddr: readBytes(view, offset, 16),
       daddr: readBytes(view, offset + 16, 16),
       id: view.getUint32(offset + 32, true),
-      proto: view.getUint32(offset + 36, true),
+      ifindex: view.getUint32(offset + 36, true),
+      proto: view.getBigUint64(offset + 40, true),
     };
   },
 };

@@ -99,7 +99,7 @@ export const ciliumEventsLost: MapSpec<number, bigint> = {
 export const ciliumFragments: MapSpec<FragmentKey, FragmentEntry> = {
   name: 'cilium_fragments',
   type: mapType.lruHash,
-  keySize: 40,
+  keySize: 48,
   valueSize: 8,
   maxEntries: 8192,
   flags: 0,

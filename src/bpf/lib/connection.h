@@ -32,8 +32,17 @@ static __always_inline void flow_from_entry(struct flow *f,
 	}
 }
 
-static __always_inline __u8 trace_point(const struct flow_end *to)
+/*
+ * Where a packet is on its way to. A new connection to the outside is not
+ * translated yet when it is told of: that it will be, the configuration says.
+ */
+static __always_inline __u8 trace_point(const struct flow_end *to,
+					const struct packet *p,
+					const struct hook *h)
 {
+	bool translates = p->family == 4 ? config_masquerade_ipv4 :
+					   config_masquerade_ipv6;
+
 	switch (to->kind) {
 	case LEG_POD:
 		return TRACE_TO_LXC;
@@ -42,7 +51,8 @@ static __always_inline __u8 trace_point(const struct flow_end *to)
 	case LEG_WORLD:
 		return TRACE_TO_NETWORK;
 	default:
-		return TRACE_TO_STACK;
+		return h->from_pod && translates ? TRACE_TO_NETWORK :
+						   TRACE_TO_STACK;
 	}
 }
 
@@ -64,7 +74,7 @@ static __always_inline void connection_event(struct __sk_buff *skb,
 	struct event_options o = {
 		.type = type,
 		.flags = flags,
-		.trace_point = trace_point(&f->end[(p->side & 1) ^ 1]),
+		.trace_point = trace_point(&f->end[(p->side & 1) ^ 1], p, h),
 		.direction = h->direction,
 		.file = h->file,
 	};
@@ -157,7 +167,8 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
 	if (e &&
 	    (ct_reopens(e, p) || ct_expired(e, p->key.proto, now) ||
-	     e->leg[own].ifindex != h->ifindex || e->leg[own].kind != LEG_POD))
+	     e->leg[own].ifindex != h->ifindex || e->leg[own].kind != LEG_POD ||
+	     (!h->from_pod && e->leg[own ^ 1].kind == LEG_POD)))
 		e = NULL;
 	if (e && e->epoch == f->epoch) {
 		flow_from_entry(f, e);

@@ -21,10 +21,16 @@ static __always_inline __u32 ct_lifetime(const struct ct_entry *e, __u8 proto)
 	return config_ct_tcp_syn;
 }
 
+/* Idle for longer than that? Another CPU's stamp may be a tick after ours. */
+static __always_inline bool ct_idle(__u32 last_seen, __u32 now, __u32 lifetime)
+{
+	return (__s32)(now - last_seen) > (__s32)lifetime;
+}
+
 static __always_inline bool ct_expired(const struct ct_entry *e, __u8 proto,
 				       __u32 now)
 {
-	return now - e->last_seen > ct_lifetime(e, proto);
+	return ct_idle(e->last_seen, now, ct_lifetime(e, proto));
 }
 
 /* A SYN on a connection that is closing, or past it, begins a new one. */

@@ -107,7 +107,8 @@ static __always_inline int discovery_advertise(struct __sk_buff *skb,
 	__s64 sum;
 
 	/* An unspecified source is duplicate detection: not about the gateway. */
-	if (skb->len != ETH_HLEN + sizeof(struct ipv6hdr) + ND_ADVERT_LEN)
+	if (skb->len != ETH_HLEN + sizeof(struct ipv6hdr) + ND_ADVERT_LEN ||
+	    p->l4_off != ETH_HLEN + sizeof(struct ipv6hdr))
 		return -DROP_INVALID;
 	__builtin_memcpy(na.mac, ep->node_mac, 6);
 	__builtin_memcpy(pod_mac, ep->mac, 6);
@@ -136,7 +137,8 @@ __noinline int discovery_nd(struct __sk_buff *skb, struct packet *p)
 	if (!p || !ep || bpf_skb_load_bytes(skb, p->l4_off + 8, &target, 16))
 		goto drop;
 	if (p->icmp_type == ND_SOLICIT &&
-	    addr_equal(&target, (union addr *)&config_router_ipv6)) {
+	    target.d[0] == config_router_ipv6.d[0] &&
+	    target.d[1] == config_router_ipv6.d[1]) {
 		if (discovery_advertise(skb, p, ep))
 			goto drop;
 		return bpf_redirect(skb->ifindex, 0);

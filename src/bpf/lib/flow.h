@@ -61,10 +61,10 @@ static __always_inline __be16 flow_policy_port(const struct packet *p,
 					       __u8 initiator)
 {
 	if (p->key.proto == IPPROTO_ICMP || p->key.proto == IPPROTO_ICMPV6) {
-		if (p->key.port[0] | p->key.port[1])
+		if (packet_is_echo(p))
 			return bpf_htons(p->family == 4 ? ICMP_ECHO :
 							  ICMPV6_ECHO_REQUEST);
-		return bpf_htons(p->icmp_type);
+		return p->key.port[0] & bpf_htons(0xff);
 	}
 	return p->key.port[(initiator & 1) ^ 1];
 }

@@ -207,12 +207,16 @@ __noinline int nat_open(struct __sk_buff *skb, const struct packet *p,
 	const union addr *node;
 	struct device *device;
 	__be16 port = 0;
+	__u8 side, request;
+	bool icmp;
 	__u32 out;
-	__u8 side;
 	long ret;
 
 	if (!p || !pod || !d)
 		return -DROP_INVALID;
+	/* Of ICMP only what asks has a number that can be translated. */
+	icmp = p->key.proto == IPPROTO_ICMP || p->key.proto == IPPROTO_ICMPV6;
+	request = p->family == 4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST;
 	side = p->side & 1;
 	fib.l4_protocol = p->key.proto;
 	fib.ifindex = skb->ifindex;
@@ -237,7 +241,7 @@ __noinline int nat_open(struct __sk_buff *skb, const struct packet *p,
 	if (!device)
 		return 0;
 	node = p->family == 4 ? &device->ipv4 : &device->ipv6;
-	if (!(node->d[0] | node->d[1]))
+	if (!(node->d[0] | node->d[1]) || (icmp && p->icmp_type != request))
 		return -DROP_NAT_NO_MAPPING;
 	ret = nat_allocate(p, pod, node, &port);
 	if (ret)

@@ -84,7 +84,13 @@ static __always_inline __u8 ct_key_order(struct ct_key *key,
 	return 1;
 }
 
-/* The id of an echo stands for the port of the side that asks. */
+/*
+ * The id of an echo stands for the port of the side that asks. Any other
+ * message has its type for both ports, beyond 255, so that it never shares an
+ * entry with an echo or with a type that policy was asked about.
+ */
+#define ICMP_TYPE_PORT 0x100
+
 static __always_inline bool icmp_echo_ports(struct packet *p, __be16 id,
 					    __be16 *sport, __be16 *dport)
 {
@@ -92,9 +98,20 @@ static __always_inline bool icmp_echo_ports(struct packet *p, __be16 id,
 	__u8 request = v4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST;
 	__u8 reply = v4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY;
 
+	if (p->icmp_type != request && p->icmp_type != reply) {
+		*sport = bpf_htons(ICMP_TYPE_PORT | p->icmp_type);
+		*dport = *sport;
+		return false;
+	}
 	*sport = p->icmp_type == request ? id : 0;
 	*dport = p->icmp_type == reply ? id : 0;
-	return p->icmp_type == request || p->icmp_type == reply;
+	return true;
+}
+
+/* Of an ICMP packet whose ports are known. */
+static __always_inline bool packet_is_echo(const struct packet *p)
+{
+	return !p->key.port[0] || !p->key.port[1];
 }
 
 /* The plain case: TCP, UDP or an echo, straight behind a plain header. */
@@ -115,7 +132,7 @@ static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *p)
 	p->key.pad = 0;
 	p->key.zone = 0;
 
-	if (data + ETH_HLEN + sizeof(struct ipv6hdr) > end)
+	if (data + ETH_HLEN + sizeof(struct iphdr) > end)
 		return PACKET_SLOW;
 
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
@@ -132,6 +149,8 @@ static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *p)
 	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 
+		if ((void *)(ip + 1) > end)
+			return PACKET_SLOW;
 		proto = ip->nexthdr;
 		__builtin_memcpy(&saddr, &ip->saddr, sizeof(saddr));
 		__builtin_memcpy(&daddr, &ip->daddr, sizeof(daddr));
@@ -247,13 +266,15 @@ static __always_inline int header_walk_ipv6(struct __sk_buff *skb,
 }
 
 /* Later fragments have no ports: the first one leaves them behind. */
-static __always_inline int fragment_ports(const struct header_walk *w,
+static __always_inline int fragment_ports(const struct __sk_buff *skb,
+					  const struct header_walk *w,
 					  __be16 *sport, __be16 *dport)
 {
 	struct fragment_key key = {
 		.saddr = w->saddr,
 		.daddr = w->daddr,
 		.id = w->fragment_id,
+		.ifindex = skb->ifindex,
 		.proto = w->proto,
 	};
 
@@ -327,12 +348,8 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 
 	if (!p)
 		return -DROP_INVALID;
-	p->kind = PACKET_PLAIN;
-	p->tcp_flags = 0;
-	p->icmp_type = 0;
-	p->icmp_code = 0;
-	p->key.pad = 0;
-	p->key.zone = 0;
+	/* Also what an event tells of a packet that is cut short. */
+	__builtin_memset(p, 0, sizeof(*p));
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		p->family = 4;
@@ -350,7 +367,7 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 	p->l4_off = w.later ? 0 : w.off;
 
 	if (w.later) {
-		ret = fragment_ports(&w, &ports.sport, &ports.dport);
+		ret = fragment_ports(skb, &w, &ports.sport, &ports.dport);
 	} else if (w.proto == IPPROTO_TCP || w.proto == IPPROTO_UDP) {
 		if (bpf_skb_load_bytes(skb, w.off, &ports, sizeof(ports)))
 			return -DROP_CT_INVALID_HDR;
@@ -366,7 +383,8 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 			       ports.dport);
 	if (ret)
 		return ret;
-	if (w.first)
-		return fragment_ports(&w, &ports.sport, &ports.dport);
+	/* What an error quotes is a claim, and no datagram to remember. */
+	if (w.first && l3_off == ETH_HLEN)
+		return fragment_ports(skb, &w, &ports.sport, &ports.dport);
 	return 0;
 }

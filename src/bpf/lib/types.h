@@ -134,7 +134,8 @@ struct policy_config {
 /* Side 0 is the end with the lower (address, port). Both directions share it. */
 struct ct_key {
 	union addr addr[2];
-	__be16 port[2]; /* ICMP echo: the id at the asking side, 0 at the other */
+	/* ICMP echo: the id at the asking side; else twice 256 + type. */
+	__be16 port[2];
 	__u8 proto;
 	__u8 pad;
 	__u16 zone;
@@ -192,12 +193,13 @@ struct device {
 	__u32 flags;
 };
 
-/* Ports of a datagram whose first fragment has passed. */
+/* Ports of a datagram whose first fragment came by the same interface. */
 struct fragment_key {
 	union addr saddr;
 	union addr daddr;
 	__u32 id;
-	__u32 proto;
+	__u32 ifindex; /* or a pod could answer for another one's datagrams */
+	__u64 proto;
 };
 
 struct fragment_entry {

@@ -4,7 +4,7 @@
  * on a device; iterator links over a map.
  */
 import { closeSync, readSync } from 'node:fs';
-import { check, cString, libbpf } from './ffi.ts';
+import { check, cString, libbpf, takeLog } from './ffi.ts';
 import type { BpfMap } from './map.ts';
 import type { BpfProgram } from './program.ts';
 
@@ -114,7 +114,10 @@ export function attachClsact(program: BpfProgram, ifindex: number, direction: Di
 export function queryClsact(ifindex: number, direction: Direction): number | undefined {
   const egress = direction === 'egress' ? 1 : 0;
   const id = libbpf().cil_tc_query(ifindex, egress, filterPriority, filterHandle);
-  return id < 0 ? undefined : id;
+  if (id >= 0) return id;
+  // That there is no filter is an answer; what libbpf says of it would be in the next error.
+  takeLog();
+  return undefined;
 }
 
 /** Absence is no error: the device takes its filters along. */

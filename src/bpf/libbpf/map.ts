@@ -12,6 +12,7 @@ import type { MapShape } from './layout.ts';
 import { isPerCpu, mapType, mapTypeName } from './map-type.ts';
 
 const ENOENT = errnoNumber('ENOENT');
+const E2BIG = errnoNumber('E2BIG');
 const ENOSPC = errnoNumber('ENOSPC');
 const batchless = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUPP', 'ENOSYS'].map(errnoNumber);
 
@@ -108,6 +109,11 @@ export class BpfMap implements Disposable {
   /** For a map of maps the value is the descriptor of the inner map, and the call takes milliseconds. */
   update(key: Uint8Array, value: Uint8Array, flags: number = updateFlag.any): void {
     const result = libbpf().bpf_map_update_elem(this.fd, key, value, flags);
+    if (result === -E2BIG) {
+      const detail = `full, ${this.maxEntries} entries`;
+      const doing = `update ${this.name}`;
+      throw new KernelError({ call: 'BPF_MAP_UPDATE_ELEM', errno: E2BIG, doing, detail });
+    }
     check(result, 'BPF_MAP_UPDATE_ELEM', `update ${this.name}`);
   }
 

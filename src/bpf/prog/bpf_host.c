@@ -87,7 +87,7 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	if (!p)
 		return TC_ACT_SHOT;
 	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8) ||
-	    !quoted.l4_off)
+	    !quoted.l4_off || !packet_answers(p, &quoted))
 		return TC_ACT_OK;
 	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
 	if (!n)
@@ -125,7 +125,7 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	if (!n)
 		return TC_ACT_OK;
 	/* Nobody has used it for a connection's lifetime: not asked for. */
-	if (now - n->last_seen > nat_lifetime(p->key.proto)) {
+	if (ct_idle(n->last_seen, now, nat_lifetime(p->key.proto))) {
 		bpf_map_delete_elem(&cilium_snat, &p->key);
 		return TC_ACT_OK;
 	}

@@ -37,7 +37,7 @@ established(const struct __sk_buff *skb, const struct packet *p, __u8 own)
 		return NULL;
 	now = bpf_jiffies64();
 	if (e->last_seen != now) {
-		if (now - e->last_seen > config_ct_fresh)
+		if (ct_idle(e->last_seen, now, config_ct_fresh))
 			return NULL;
 		e->last_seen = now;
 	}
@@ -187,10 +187,14 @@ int cil_to_container(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (likely(packet_parse(skb, &p) == PACKET_PLAIN) &&
-	    likely(established(skb, &p, p.side ^ 1))) {
-		metric_count(skb, 0, METRIC_INGRESS);
-		return TC_ACT_OK;
+	if (likely(packet_parse(skb, &p) == PACKET_PLAIN)) {
+		struct ct_entry *e = established(skb, &p, p.side ^ 1);
+
+		/* Pods do not come by here: that one gets a closer look. */
+		if (likely(e) && e->leg[p.side & 1].kind != LEG_POD) {
+			metric_count(skb, 0, METRIC_INGRESS);
+			return TC_ACT_OK;
+		}
 	}
 	return to_container_slow(skb, &p);
 }
