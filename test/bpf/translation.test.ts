@@ -97,7 +97,7 @@ for (const family of families) {
         from: a,
         to: world,
         ...ports,
-        tracePoint: 3,
+        tracePoint: 11,
       });
       const { sport } = parsePacket(request.packet);
       const answer = fixture.run('from-native', udp(back, { sport: 443, dport: sport }));
