@@ -6,6 +6,7 @@
  */
 import { writeSync } from 'node:fs';
 import type { Command } from './cmd/command.ts';
+import { nearest } from './cmd/nearest.ts';
 
 /** Runs with the arguments after its name and returns the exit code. */
 type Run = (argv: readonly string[]) => number | Promise<number>;
@@ -44,6 +45,14 @@ const commands: Readonly<Record<string, Entry>> = {
     group: 'Look',
     summary: 'Whether the agent of this node is well',
     load: tree(() => import('./cmd/status.ts')),
+  },
+  hubble: {
+    group: 'Look',
+    summary: 'Flows: what the network does, and which policy decided it',
+    load: async () => {
+      const { runHubble } = await import('./cmd/hubble.ts');
+      return (argv) => runHubble(argv);
+    },
   },
   dbg: {
     group: 'Look',
@@ -113,15 +122,15 @@ const roles: Readonly<Record<string, readonly string[]>> = {
 };
 
 const examples = [
-  ['cilium demo', 'two pods, a policy, and the flows between them, on this machine'],
+  ['cilium demo', 'three pods, two policies and their flows, on this machine'],
   ['cilium hubble observe --follow', 'what the network does, as it does it'],
   ['cilium dbg endpoint list', 'the pods of this node and their policies'],
 ] as const;
 
 function tree(load: () => Promise<{ readonly command: Command }>): () => Promise<Run> {
   return async () => {
-    const [{ command }, { runCommand }] = await Promise.all([load(), import('./cmd/command.ts')]);
-    return (argv) => runCommand(command, argv);
+    const [{ command }, { runTree }] = await Promise.all([load(), import('./cmd/run-tree.ts')]);
+    return (argv) => runTree(command, argv);
   };
 }
 
@@ -154,28 +163,11 @@ function helpText(): string {
 }
 
 function unknown(name: string): number {
-  const [nearest] = Object.keys(commands)
-    .filter((known) => commands[known]?.hidden !== true)
-    .map((known) => ({ known, steps: distance(name, known) }))
-    .filter(({ known, steps }) => steps <= Math.max(1, known.length / 3))
-    .sort((a, b) => a.steps - b.steps);
-  const hint = nearest === undefined ? "see 'cilium --help'" : `did you mean ${nearest.known}?`;
+  const offered = Object.keys(commands).filter((known) => commands[known]?.hidden !== true);
+  const meant = nearest(name, offered);
+  const hint = meant === undefined ? "see 'cilium --help'" : `did you mean ${meant}?`;
   writeSync(2, `cilium: unknown command "${name}": ${hint}\n`);
   return 2;
-}
-
-/** Letters to insert, delete or change to get from one word to the other. */
-function distance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j++) {
-      const changed = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
-      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] ?? 0;
 }
 
 async function main(): Promise<number> {

@@ -13,8 +13,12 @@ const exitUsage = 2;
 export async function runAgent(argv: readonly string[]): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) {
     const { agentHelp } = await import('./agent-help.ts');
-    printOut(agentHelp());
+    printOut(await agentHelp());
     return 0;
+  }
+  if (process.geteuid?.() !== 0) {
+    printError('Error: cilium agent loads eBPF programs and makes interfaces, which takes root');
+    return 1;
   }
   const { loadAgentConfig } = await import('../daemon/runtime/config.ts');
   const { configureLogFrom, logger } = await import('../daemon/runtime/log.ts');

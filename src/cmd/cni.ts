@@ -15,6 +15,7 @@ export async function runCni(
   argument?: string,
 ): Promise<number> {
   let version: CniVersion = latestVersion;
+  let call: LoggedCall | undefined;
   try {
     const environment = parseEnvironment(variables, argument);
     if (environment.command === 'VERSION') {
@@ -23,12 +24,26 @@ export async function runCni(
     }
     const conf = parseConf(readInput(), environment.socketPath);
     version = conf.cniVersion;
+    if (conf.logFile !== '') call = { environment, conf };
     print(await run(environment, conf));
+    if (call !== undefined && conf.debug) await log(call);
     return 0;
   } catch (error) {
     print(formatError(error, version));
+    if (call !== undefined) await log(call, error);
     return 1;
   }
+}
+
+interface LoggedCall {
+  readonly environment: CniEnvironment;
+  readonly conf: NetworkConf;
+}
+
+/** After the answer, so that the log costs a pod nothing. */
+async function log({ environment, conf }: LoggedCall, error?: unknown): Promise<void> {
+  const { logCall } = await import('./cni/log.ts');
+  logCall(conf.logFile, environment, error);
 }
 
 async function run(environment: CniEnvironment, conf: NetworkConf): Promise<string> {

@@ -20,12 +20,15 @@ export interface Completion {
 export const command: Command = {
   name: 'completion',
   summary: 'Completion for bash, zsh or fish',
-  arguments: 'bash|zsh|fish',
-  count: [1, 1],
+  positionals: [{ name: 'shell', help: shells.join(', ') }],
+  examples: [
+    ['source <(cilium completion bash)', 'for this shell; likewise with zsh'],
+    ['cilium completion fish > ~/.config/fish/completions/cilium.fish', 'for good'],
+  ],
   run: async ({ args }) => {
     const shell = args[0] ?? '';
     const { loadTrees } = await import('./trees.ts');
-    const completions = completionsOf(await loadTrees());
+    const completions = completionsOf(await loadTrees(command));
     if (shell === 'fish') printOut(fishScript(completions));
     else if (shell === 'bash' || shell === 'zsh') printOut(bashScript(completions, shell));
     else throw new UsageError(`unknown shell "${shell}": ${shells.join(', ')}`);
@@ -58,7 +61,7 @@ export function bashScript(completions: readonly Completion[], shell: 'bash' | '
   const prelude = shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : '';
   return `${prelude}_cilium() {
   local current="\${COMP_WORDS[COMP_CWORD]}" path='' word words='' flags=''
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     case "$word" in -*) continue ;; esac
     case " ${completions
       .map((one) => one.path.replaceAll(' ', '/'))
@@ -79,22 +82,28 @@ complete -o default -F _cilium cilium
 `;
 }
 
+/** Offers the words of the path that has been typed, and nothing of the paths above it. */
 export function fishScript(completions: readonly Completion[]): string {
+  const paths = completions.map((one) => one.path.replaceAll(' ', '/')).filter(Boolean);
+  const prelude = `function __cilium_path
+  set -l path ''
+  for word in (commandline -opc)[2..]
+    set -l next (string trim -c / "$path/$word")
+    contains -- $next ${paths.join(' ')}; and set path $next
+  end
+  test "$path" = "$argv[1]"
+end
+complete -c cilium -f
+`;
   const lines = completions.flatMap(({ path, words, flags }) => {
-    const condition =
-      path === ''
-        ? '__fish_use_subcommand'
-        : path
-            .split(' ')
-            .map((word) => `__fish_seen_subcommand_from ${word}`)
-            .join('; and ');
+    const condition = `__cilium_path "${path.replaceAll(' ', '/')}"`;
     return [
       ...words.map(
         ({ word, summary }) =>
-          `complete -c cilium -f -n '${condition}' -a '${word}' -d '${summary.replaceAll("'", '’')}'`,
+          `complete -c cilium -n '${condition}' -a '${word}' -d '${summary.replaceAll("'", '’')}'`,
       ),
       ...flags.map((flag) => `complete -c cilium -n '${condition}' -l '${flag.slice(2)}'`),
     ];
   });
-  return `${lines.join('\n')}\n`;
+  return `${prelude}${lines.join('\n')}\n`;
 }

@@ -14,6 +14,7 @@ import { monitorCommand } from './dbg/monitor.ts';
 import { policyCommand } from './dbg/policy.ts';
 import { sessionFlags } from './dbg/session.ts';
 import { dbCommand } from './dbg/tables.ts';
+import { uninstallCommand } from './dbg/uninstall.ts';
 import { command as features } from './features.ts';
 import { command as status } from './status.ts';
 import { command as version } from './version.ts';
@@ -34,6 +35,7 @@ export const command: Command = {
     mapCommand,
     monitorCommand,
     policyCommand,
+    uninstallCommand,
     status,
     version,
   ],

@@ -25,6 +25,7 @@ import { formatLines } from './text-table.ts';
 export const command: Command = {
   name: 'demo',
   summary: 'Three pods, two policies, traffic and flows, on this machine',
+  examples: [['cilium demo', 'takes some three seconds, and says what to try next']],
   run: async () => {
     requireRoot('demo');
     const paths = sandboxPaths();

@@ -14,6 +14,10 @@ export const command: Command = {
   name: 'down',
   summary: 'Remove the sandbox and show that the host is as it was',
   flags: [{ name: 'keep-state', kind: 'boolean', help: "keep the agent's state and the logs" }],
+  examples: [
+    ['cilium down', 'remove everything, and show that it is gone'],
+    ['cilium down --keep-state', 'leave state and logs for a look'],
+  ],
   run: async ({ flags }) => {
     requireRoot('down');
     const paths = sandboxPaths();

@@ -11,7 +11,6 @@ import { podCgroup } from '../sandbox/pod.ts';
 import { findPod, readRecord } from '../sandbox/record.ts';
 import { selfCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
-import { UsageError } from './flags.ts';
 import { requireRoot } from './sandbox-steps.ts';
 
 const signalExitBase = 128;
@@ -19,13 +18,18 @@ const signalExitBase = 128;
 export const command: Command = {
   name: 'exec',
   summary: 'Run a command inside a pod of the sandbox',
-  arguments: '[namespace/]<pod> -- <command> [args]',
-  count: [1, 1024],
+  positionals: [
+    { name: 'pod', help: 'name or namespace/name; node and world are places, too' },
+    { name: 'command', help: 'after --, with its own arguments', many: true },
+  ],
+  examples: [
+    ['cilium exec frontend -- curl -sS -m 2 http://10.244.0.3:8080/', 'a connection from a pod'],
+    ['cilium exec node -- ip route', "the node's own namespace"],
+  ],
   passThrough: true,
   run: async ({ args }) => {
     requireRoot('exec');
     const [pod = '', ...words] = args;
-    if (words.length === 0) throw new UsageError('missing argument: the command, after --');
     const paths = sandboxPaths();
     const { netnsPath, cgroup } = placeOf(paths, pod);
     return runInPod(netnsPath, cgroup, withSelf(words));

@@ -5,17 +5,23 @@
  */
 import { probeAll } from '../bpf/libbpf/probe.ts';
 import type { Command } from './command.ts';
+import { outputFlag, renderValue } from './rendering.ts';
 import { printOut } from './terminal.ts';
 import { formatTable } from './text-table.ts';
 
 export const command: Command = {
   name: 'features',
   summary: 'What this kernel can do',
-  flags: [{ name: 'output', short: 'o', kind: 'string', help: 'json for machines' }],
-  run: ({ flags }) => {
+  flags: [outputFlag],
+  examples: [
+    ['cilium features', 'each feature, and since which kernel it is there'],
+    ['cilium features -o json', 'for programs'],
+  ],
+  run: async ({ flags }) => {
     const rows = probeAll();
-    if (flags.string('output') === 'json') {
-      printOut(`${JSON.stringify(rows, null, 2)}\n`);
+    const form = flags.string('output');
+    if (form !== undefined) {
+      printOut(await renderValue(form, rows));
     } else {
       const cells = rows.map(({ feature, answer, since }) => [feature, answer, since]);
       printOut(formatTable(['FEATURE', 'HERE', 'SINCE LINUX'], cells));

@@ -1,18 +1,21 @@
 /**
- * @module Command line flags as data, and their parser: `--name value`, `--name=value`, `-n value`,
- * `-nvalue`, joined short booleans, `--` before what is not a flag. Unknown flags are errors.
+ * @module Command line flags as data, and their strict reading: `--name value`, `--name=value`,
+ * `-n value`, `-nvalue`, `-n=value`, joined short booleans, `--` before what is not a flag. Unknown
+ * flags are errors, with the nearest known one.
  */
+import { parseArgs } from 'node:util';
+import { nearest } from './nearest.ts';
 
 export interface Flag {
   readonly name: string;
   readonly short?: string;
   readonly kind: 'boolean' | 'string' | 'strings' | 'number';
   readonly help: string;
-  /** Value when the flag is given without one (`--flag` alone); only `--flag=value` sets another. */
-  readonly bare?: string;
+  /** What the value is, for help; its name otherwise. */
+  readonly hint?: string;
 }
 
-/** The command line does not say what to do; answered with the way to help. */
+/** The command line does not say what to do; answered with the way to help, exit code 2. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message);
@@ -22,11 +25,11 @@ export class UsageError extends Error {
 
 /** Values as given. Reading a flag that the command did not declare is a programmer error. */
 export class Flags {
-  readonly #declared: ReadonlyMap<string, Flag>;
+  readonly #declared: ReadonlySet<string>;
   readonly #values: ReadonlyMap<string, readonly string[]>;
 
   constructor(declared: readonly Flag[], values: ReadonlyMap<string, readonly string[]>) {
-    this.#declared = new Map(declared.map((flag) => [flag.name, flag]));
+    this.#declared = new Set(declared.map((flag) => flag.name));
     this.#values = values;
   }
 
@@ -54,12 +57,6 @@ export class Flags {
     this.#last(name);
     return (this.#values.get(name) ?? []).flatMap((value) => value.split(','));
   }
-
-  /** How often it was given. */
-  count(name: string): number {
-    this.#last(name);
-    return this.#values.get(name)?.length ?? 0;
-  }
 }
 
 export interface Parsed {
@@ -67,89 +64,63 @@ export interface Parsed {
   readonly args: readonly string[];
 }
 
-/** Parses; throws `UsageError`. With `passThrough` the first positional argument ends the flags. */
-export function parseArguments(
-  declared: readonly Flag[],
-  argv: readonly string[],
-  passThrough = false,
-): Parsed {
+/** Reads a command's arguments. Throws `UsageError`. */
+export function parseArguments(declared: readonly Flag[], argv: readonly string[]): Parsed {
+  const byName = new Map(declared.map((flag) => [flag.name, flag]));
+  const options = Object.fromEntries(
+    declared.map(({ name, short, kind }) => [
+      name,
+      {
+        type: kind === 'boolean' ? ('boolean' as const) : ('string' as const),
+        ...(short === undefined ? {} : { short }),
+      },
+    ]),
+  );
+  // Not its own strictness: that knows neither lists of numbers nor what may have been meant.
+  const { tokens } = parseArgs({
+    args: argv.flatMap((word) => spelledOut(word, declared)),
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   const values = new Map<string, string[]>();
   const args: string[] = [];
-  let index = 0;
-  while (index < argv.length) {
-    const word = argv[index++] ?? '';
-    if (word === '--') {
-      args.push(...argv.slice(index));
-      break;
+  for (const token of tokens) {
+    if (token.kind === 'positional') args.push(token.value);
+    if (token.kind !== 'option') continue;
+    const flag = byName.get(token.name);
+    if (flag === undefined || (!token.rawName.startsWith('--') && flag.short === undefined)) {
+      throw unknownFlag(token.rawName, declared);
     }
-    if (!word.startsWith('-') || word === '-') {
-      args.push(word);
-      if (!passThrough) continue;
-      // `command pod -- ls`: the dashes only separate.
-      const rest = argv.slice(index);
-      args.push(...(rest[0] === '--' ? rest.slice(1) : rest));
-      break;
-    }
-    index += word.startsWith('--')
-      ? takeLong(declared, word, argv[index], values)
-      : takeShort(declared, word, argv[index], values);
+    const list = values.get(flag.name) ?? [];
+    values.set(flag.name, [...list, checked(flag, token.rawName, token.value)]);
   }
   return { flags: new Flags(declared, values), args };
 }
 
-/** Returns how many of the following words it used. */
-function takeLong(
-  declared: readonly Flag[],
-  word: string,
-  next: string | undefined,
-  values: Map<string, string[]>,
-): number {
-  const equals = word.indexOf('=');
-  const name = word.slice(2, equals < 0 ? undefined : equals);
-  const flag = declared.find((one) => one.name === name);
-  if (flag === undefined) throw new UsageError(`unknown flag: --${name}`);
-  return take(flag, `--${name}`, equals < 0 ? undefined : word.slice(equals + 1), next, values);
+/** `-o=json` in a form that node knows. */
+function spelledOut(word: string, declared: readonly Flag[]): string[] {
+  const flag = /^-[A-Za-z]=/.test(word) ? declared.find((one) => one.short === word[1]) : undefined;
+  return flag === undefined ? [word] : [`--${flag.name}=${word.slice(3)}`];
 }
 
-function takeShort(
-  declared: readonly Flag[],
-  word: string,
-  next: string | undefined,
-  values: Map<string, string[]>,
-): number {
-  for (let position = 1; position < word.length; position++) {
-    const letter = word[position];
-    const flag = declared.find((one) => one.short === letter);
-    if (flag === undefined) throw new UsageError(`unknown shorthand flag: '${letter}' in ${word}`);
-    const rest = word.slice(position + 1);
-    if (flag.kind === 'boolean' && !rest.startsWith('=')) {
-      take(flag, `-${letter}`, undefined, undefined, values);
-      continue;
-    }
-    const inline = rest === '' ? undefined : rest.replace(/^=/, '');
-    return take(flag, `-${letter}`, inline, next, values);
+function checked(flag: Flag, shown: string, value: string | undefined): string {
+  if (flag.kind === 'boolean') {
+    if (value === undefined || value === 'true' || value === 'false') return value ?? 'true';
+    throw new UsageError(`invalid argument "${value}" for ${shown}: true or false`);
   }
-  return 0;
-}
-
-function take(
-  flag: Flag,
-  shown: string,
-  inline: string | undefined,
-  next: string | undefined,
-  values: Map<string, string[]>,
-): number {
-  const bare = flag.kind === 'boolean' ? 'true' : flag.bare;
-  const value = inline ?? bare ?? next;
   if (value === undefined) throw new UsageError(`flag needs an argument: ${shown}`);
   if (flag.kind === 'number' && !/^\d+$/.test(value)) {
     throw new UsageError(`invalid argument "${value}" for ${shown}: not a number`);
   }
-  if (flag.kind === 'boolean' && value !== 'true' && value !== 'false') {
-    throw new UsageError(`invalid argument "${value}" for ${shown}: true or false`);
-  }
-  const list = values.get(flag.name);
-  if (list === undefined) values.set(flag.name, [value]);
-  else list.push(value);
-  return inline === undefined && bare === undefined ? 1 : 0;
+  return value;
+}
+
+function unknownFlag(shown: string, declared: readonly Flag[]): UsageError {
+  const names = declared.map((flag) => `--${flag.name}`);
+  const meant = shown.startsWith('--') ? nearest(shown, names) : undefined;
+  return new UsageError(
+    `unknown flag: ${shown}${meant === undefined ? '' : ` (did you mean ${meant}?)`}`,
+  );
 }

@@ -9,7 +9,8 @@ export const outputFlag: Flag = {
   name: 'output',
   short: 'o',
   kind: 'string',
-  help: "json | yaml | jsonpath='{}'",
+  hint: 'json|yaml|jsonpath',
+  help: "print the data: json, yaml or jsonpath='{.field}'",
 };
 
 /** The value as text with its final newline. Throws `UsageError` for a form that does not exist. */

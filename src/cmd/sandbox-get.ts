@@ -10,8 +10,7 @@ const defaultTimeoutMs = 2000;
 export const command: Command = {
   name: 'sandbox-get',
   summary: 'Fetch URLs, all at once',
-  arguments: '<url>...',
-  count: [1, 64],
+  positionals: [{ name: 'url', help: 'what to fetch', many: true }],
   hidden: true,
   flags: [
     { name: 'timeout', kind: 'number', help: 'milliseconds to wait (default 2000)' },

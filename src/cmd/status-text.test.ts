@@ -88,6 +88,15 @@ Encryption:              Disabled
     expect(formatStatus({}, true, now)).toContain('Proxy Status');
   });
 
+  test('problems are shown and are no failure', () => {
+    const problems = ['policy file a.yaml: spec: unknown field\nspec: another'];
+    expect(isWell({ cilium: { state: 'Warning' } })).toBe(true);
+    expect(formatBrief({ cilium: { state: 'Ok' }, problems })).toStartWith('warning: policy file');
+    expect(formatStatus({ ...status, problems }, false, now)).toEndWith(
+      'Problems:\n  ! policy file a.yaml: spec: unknown field\n    spec: another\n',
+    );
+  });
+
   test.each([
     ['2026-11-23T19:55:47Z', '4m13s ago'],
     ['2026-11-23T18:59:00Z', '1h1m0s ago'],

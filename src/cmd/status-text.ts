@@ -83,6 +83,8 @@ export interface StatusModel {
     };
     readonly metrics?: State;
   };
+  /** Ours: refused policy files, endpoints without datapath and the like. */
+  readonly problems?: readonly string[];
   readonly encryption?: { readonly mode?: string; readonly msg?: string };
   readonly 'bpf-maps'?: {
     readonly 'dynamic-size-ratio'?: number;
@@ -90,16 +92,19 @@ export interface StatusModel {
   };
 }
 
-/** Whether the agent calls itself well. */
+/** Whether the agent does its work; `Warning` says that it does, with something to look at. */
 export function isWell({ cilium }: StatusModel): boolean {
-  return cilium?.state === 'Ok' || cilium?.state === 'Disabled';
+  return ['Ok', 'Warning', 'Disabled'].includes(cilium?.state ?? '');
 }
 
 /** `OK`, or what is wrong. */
 export function formatBrief(status: StatusModel): string {
-  return isWell(status)
-    ? 'OK\n'
-    : `error: ${status.cilium?.msg ?? status.cilium?.state ?? 'no state'}\n`;
+  const { state = 'no state', msg = state } = status.cilium ?? {};
+  if (!isWell(status)) return `error: ${msg}\n`;
+  const { problems = [] } = status;
+  return state === 'Warning' || problems.length > 0
+    ? `warning: ${problems.join('; ') || msg}\n`
+    : 'OK\n';
 }
 
 /** The whole report. `now` in milliseconds since 1970. */
@@ -109,6 +114,7 @@ export function formatStatus(status: StatusModel, verbose: boolean, now: number)
     head +
     formatControllers(status, verbose, now) +
     formatLines(tailLines(status)) +
+    formatProblems(status) +
     (verbose ? formatMaps(status) : '')
   );
 }
@@ -217,6 +223,12 @@ function masqueradingLine(status: StatusModel): Line | undefined {
   const list = devices.length === 0 ? '' : `[${devices.join(', ')}]   `;
   const mode = masquerading.mode ?? 'BPF';
   return ['Masquerading:', `${mode}   ${list}${cidrs === '' ? '' : `${cidrs} `}${families}`];
+}
+
+/** What is not as it was asked for; nothing when all is. */
+function formatProblems({ problems = [] }: StatusModel): string {
+  if (problems.length === 0) return '';
+  return `Problems:\n${problems.map((one) => `  ! ${one.replaceAll('\n', '\n    ')}\n`).join('')}`;
 }
 
 /** Those that fail, or all of them; their count in any case. */

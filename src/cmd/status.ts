@@ -23,6 +23,11 @@ export const command: Command = {
     { name: 'wait-duration', kind: 'number', help: 'seconds to wait at most (default 300)' },
     { name: 'timeout', kind: 'number', help: 'seconds to wait for the answer (default 30)' },
   ],
+  examples: [
+    ['cilium status', 'the whole report; exit code 1 when the agent is not well'],
+    ['cilium status --wait --wait-duration 60', 'wait until it is well'],
+    ['cilium status -o jsonpath={.cilium.state}', 'one field'],
+  ],
   run: (invocation) => showStatus(invocation, localAgent(invocation.flags.string('host'))),
 };
 

@@ -4,25 +4,23 @@
  */
 import type { Command } from './command.ts';
 
-export async function loadTrees(): Promise<Command> {
+/** `more`: commands that load this file themselves. */
+export async function loadTrees(...more: Command[]): Promise<Command> {
   const modules = await Promise.all([
     import('./demo.ts'),
     import('./up.ts'),
     import('./down.ts'),
     import('./exec.ts'),
     import('./status.ts'),
+    import('./hubble.ts'),
     import('./dbg.ts'),
+    import('./agent-help.ts'),
     import('./features.ts'),
     import('./version.ts'),
   ]);
-  const commands = modules.map((module): Command => module.command);
   return {
     name: 'cilium',
     summary: 'eBPF networking, network policy and flow visibility in one executable.',
-    commands: [
-      ...commands,
-      { name: 'hubble', summary: 'Flows' },
-      { name: 'agent', summary: 'The agent' },
-    ],
+    commands: [...modules.map((module): Command => module.command), ...more],
   };
 }

@@ -17,6 +17,10 @@ export const command: Command = {
   name: 'up',
   summary: 'A node of its own on this machine: namespaces, agent, pods',
   flags: [{ name: 'pods', kind: 'number', help: 'pods to attach, pod-1 to pod-N (default 0)' }],
+  examples: [
+    ['cilium up --pods 3', 'three pods that may talk to everybody'],
+    ['cilium exec pod-1 -- cilium sandbox-get http://10.244.0.3:8080/', 'from one to the next'],
+  ],
   run: async ({ flags }) => {
     requireRoot('up');
     const count = flags.number('pods') ?? 0;

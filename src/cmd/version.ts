@@ -22,6 +22,7 @@ export const command: Command = {
   name: 'version',
   summary: 'Print the version, and that of the agent',
   flags: [hostFlag, outputFlag, { name: 'client', kind: 'boolean', help: 'do not ask the agent' }],
+  examples: [['cilium version', 'of this executable and of the agent']],
   run: showVersion,
 };
 

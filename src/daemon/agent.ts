@@ -15,17 +15,17 @@
  *
  *   cilium_events ─▶ flow worker (its own thread: parser, ring, Hubble's gRPC)
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapPath } from '../bpf/loader/bpffs.ts';
 import { FlowWorker } from '../hubble/flow-worker.ts';
 import type { FlowWorkerStatus } from '../hubble/protocol.ts';
 import { checkListenAddress } from '../hubble/server/listen-address.ts';
-import { getLink } from '../net/netlink/link.ts';
+import { dumpLinks } from '../net/netlink/link.ts';
 import { NetlinkSocket } from '../net/netlink/socket.ts';
 import { commit, version } from '../version.ts';
 import { type MetricSources, registerAgentMetrics } from './agent-metrics.ts';
 import { followNotices } from './agent-notices.ts';
+import { CniFile } from './cni-configuration.ts';
 import { ConntrackSweeper } from './conntrack/sweeper.ts';
 import { type Datapath, openDatapath } from './datapath.ts';
 import { EndpointController } from './endpoint/controller.ts';
@@ -36,6 +36,7 @@ import { EndpointStore } from './endpoint/persist.ts';
 import { reconcileEndpoints } from './endpoint/reconciler.ts';
 import { EndpointReflector } from './endpoint/reflector.ts';
 import type { EndpointRow } from './endpoint/table.ts';
+import { healthProbe } from './health-probe.ts';
 import { IdentityAllocator } from './identity/allocator.ts';
 import { labelFilter, podIdentityLabels } from './identity/labels.ts';
 import { IpamAllocator } from './ipam/allocator.ts';
@@ -47,25 +48,28 @@ import { reconcileDevices } from './node/reconciler.ts';
 import { NodeReflector, readNodeState, selectDevices } from './node/reflector.ts';
 import { choosePodRanges, type PodRange } from './pod-ranges.ts';
 import { PolicyController } from './policy/controller.ts';
+import { LastGoodPolicies } from './policy/last-good.ts';
 import { PolicyReconciler } from './policy/reconciler.ts';
 import { PolicyReflector } from './policy/reflector.ts';
 import { PolicyRevision } from './policy/table.ts';
 import { warmUpPolicy } from './policy/warm-up.ts';
-import { startRestServer } from './rest/server.ts';
+import { checkSocketFree, startRestServer } from './rest/server.ts';
 import { restContext } from './rest-context.ts';
 import type { AgentConfig } from './runtime/config.ts';
-import { Health } from './runtime/health.ts';
+import { Health, type HealthReporter } from './runtime/health.ts';
 import { Jobs } from './runtime/jobs.ts';
 import { Lifecycle } from './runtime/lifecycle.ts';
 import { logger } from './runtime/log.ts';
 import { MetricsServer } from './runtime/metrics-server.ts';
+import { lockStateDirectory } from './state-lock.ts';
 import { statusModel } from './status.ts';
 import { type AgentTables, agentTables } from './tables.ts';
 
 const log = logger('agent');
 
 const sweepIntervalMsDefault = 30_000;
-const hubbleFiguresIntervalMs = 5_000;
+const hubbleFiguresIntervalMs = 1_000;
+const cniFileIntervalMs = 10_000;
 const warmUpPieces = 40;
 const warmUpPauseMs = 25;
 
@@ -81,13 +85,15 @@ export interface Agent {
 
 /** Starts everything; resolves when it serves. Throws ConfigError or what the kernel refused. */
 export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promise<Agent> {
-  mkdirSync(config.stateDir, { recursive: true, mode: 0o755 });
+  await checkSocketFree(config.socketPath);
+  const lock = await lockStateDirectory(config.stateDir);
   const tables = agentTables();
   const health = new Health(tables.health);
   const jobs = new Jobs({ health, log, table: tables.jobs });
   const lifecycle = new Lifecycle(log);
   const { signal } = lifecycle;
 
+  const spawn = config.enableHubble ? spawnAhead(hooks.spawnFlowWorker) : hooks.spawnFlowWorker;
   const { ranges, mtu } = prepareNode(config);
   const datapath = openDatapath(
     config,
@@ -165,7 +171,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
 
   let conntrackEntries = 0;
   const sweeper = new ConntrackSweeper({
-    program: datapath.programs.ctSweep,
+    program: () => datapath.programs.ctSweep,
     map: datapath.maps.conntrack.map,
     intervalMs: config.conntrackGcIntervalMs || sweepIntervalMsDefault,
     onPass: ({ live }) => {
@@ -186,7 +192,8 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
 
   let figures: FlowWorkerStatus | undefined;
   let noticing: Disposable | undefined;
-  const flows = config.enableHubble ? flowWorker(config, tables, hooks, health) : undefined;
+  const flows = config.enableHubble ? flowWorker(config, tables, spawn, health) : undefined;
+  const cniFile = new CniFile(config);
   const status = () =>
     statusModel({
       config,
@@ -196,7 +203,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
       version: `${version} (${commit})`,
       health: () => health.overall(),
       hubble: () => (flows === undefined ? null : figures),
-      cniFile: () => ({ state: 'Disabled', msg: '' }),
+      cniFile: () => cniFile.status,
       conntrackEntries: () => conntrackEntries,
     });
   const context = restContext({
@@ -235,6 +242,13 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
     })
     .add(rest(config, context, restored, problem('answer a request')))
     .add(metricsServer(config))
+    .add(
+      healthProbe({
+        port: config.agentHealthPort,
+        status,
+        problem: (error) => log.warn('serve agent-health-port', { error: String(error) }),
+      }),
+    )
     .add({
       name: 'background jobs',
       start() {
@@ -242,6 +256,11 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
           jobs.every('hubble-figures', hubbleFiguresIntervalMs, async () => {
             figures = await flows.status();
           });
+        }
+        if (cniFile.wanted) {
+          // After the socket: who reads it may call at once.
+          cniFile.ensure();
+          jobs.every('write-cni-file', cniFileIntervalMs, () => cniFile.ensure());
         }
         jobs.once('warm-up', async (abort) => {
           // In pieces: each holds the thread for some milliseconds.
@@ -272,6 +291,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
       restored.following[Symbol.dispose]();
       links[Symbol.dispose]();
       restored.ipam[Symbol.dispose]();
+      lock[Symbol.dispose]();
     },
   };
 }
@@ -306,7 +326,8 @@ function restoreEndpoints(config: AgentConfig, tables: AgentTables, ranges: read
   });
   const store = new EndpointStore(config.stateDir);
   using socket = NetlinkSocket.open();
-  const exists = (row: EndpointRow) => getLink(socket, row.interfaceName)?.index === row.ifindex;
+  const present = new Map(dumpLinks(socket).map(({ name, index }) => [name, index]));
+  const exists = (row: EndpointRow) => present.get(row.interfaceName) === row.ifindex;
   const { rows, corrupt } = store.restore(exists);
   for (const { path, reason } of corrupt) log.warn('endpoint state set aside', { path, reason });
   const lost = sweepPodLinks(new Set(rows.map((row) => row.interfaceName)));
@@ -360,6 +381,10 @@ function wirePolicy(
   tables.endpoints.subscribe(run);
   tables.identities.subscribe(run);
   const directory = health.reporter('policy.directory');
+  const files = health.reporter('policy.files');
+  const lastGood = new LastGoodPolicies(config.stateDir, (error) =>
+    log.error('keep the last good content of a policy file', { error: String(error) }),
+  );
   const reflector =
     config.staticCnpPath === ''
       ? undefined
@@ -369,9 +394,11 @@ function wirePolicy(
           rules: tables.policyRules,
           files: tables.policyFiles,
           revision,
-          onApplied: (files) => {
+          lastGood,
+          onApplied: (names) => {
             run();
-            for (const name of files) {
+            reportFiles(files, tables);
+            for (const name of names) {
               const row = tables.policyFiles.get(name);
               if (row?.status.kind === 'error')
                 log.error('policy file refused', { name, reason: row.status.message });
@@ -392,15 +419,44 @@ function wirePolicy(
       report.degraded('write policy maps', error);
       log.error('write policy maps', { error: String(error) });
     },
-    onFlip: () => report.ok('in force'),
+    onWritten: (left) => {
+      const option = `bpf-policy-map-max=${config.bpfPolicyMapMax}`;
+      if (left === 0) report.ok('in force');
+      else
+        report.degraded(
+          `${left} policy entries do not fit into ${option}: denied is what they allow`,
+        );
+    },
   });
   return { revision, controller, reflector, reconciler };
+}
+
+/** Pods whose file was never good go without it: that must be seen. */
+function reportFiles(report: HealthReporter, { policyFiles }: AgentTables): void {
+  const refused = [...policyFiles.all()].filter((row) => row.status.kind === 'error');
+  const without = refused.filter((row) => row.revision === 0);
+  const names = (rows: typeof refused) => rows.map((row) => row.name).join(', ');
+  if (without.length > 0) {
+    report.degraded(`refused, and nothing of it is in force: ${names(without)}`);
+  } else if (refused.length > 0) {
+    report.degraded(`refused, their last good content is in force: ${names(refused)}`);
+  } else report.ok('all in force');
+}
+
+/** Makes one thread now, which reads its code while programs are loaded, and more when asked again. */
+function spawnAhead(spawn: () => Worker): () => Worker {
+  let ahead: Worker | undefined = spawn();
+  return () => {
+    const worker = ahead ?? spawn();
+    ahead = undefined;
+    return worker;
+  };
 }
 
 function flowWorker(
   config: AgentConfig,
   tables: AgentTables,
-  hooks: AgentHooks,
+  spawn: () => Worker,
   health: Health,
 ): FlowWorker {
   const report = health.reporter('hubble.worker');
@@ -416,7 +472,7 @@ function flowWorker(
       lostMapPath: mapPath(config.bpfRoot, 'cilium_events_lost'),
     },
     {
-      spawn: hooks.spawnFlowWorker,
+      spawn,
       problem: (message) => log.warn('flow worker', { message }),
       healthy: (isServing) => (isServing ? report.ok('serving') : report.degraded('not serving')),
     },

@@ -1,111 +1,108 @@
 /**
  * @module
- * The pinned maps as text, for REST's `/map` and `cilium dbg map`. Input: the open maps; output:
- * names, paths, entries. The text of an entry is that of the debug commands' tables.
+ * The pinned maps as REST shows them: names, paths, entries. The text of an entry is that of the
+ * debug commands' lists.
  */
 import { metricDirection } from '../bpf/gen/constants.ts';
 import type { TypedMap } from '../bpf/libbpf/typed-map.ts';
 import { mapPath } from '../bpf/loader/bpffs.ts';
 import type { DatapathMaps } from '../bpf/loader/objects.ts';
-import { formatAddressBytes } from '../net/address.ts';
-import { formatPrefix, prefixFromMapped } from '../net/prefix.ts';
+import { addressText } from '../bpf/map/address-text.ts';
+import { ctKeyText, ctValueText, natText } from '../bpf/map/connection-text.ts';
+import * as text from '../bpf/map/entry-text.ts';
+import { jiffiesClock } from '../bpf/map/jiffies.ts';
 import type { MapEntryText, MapReader } from './rest/context.ts';
 
-type Walk = (limit: number) => MapEntryText[];
+/** One map: its entries as text, one by one, so that a caller may stop. */
+interface Shown {
+  readonly name: string;
+  readonly entries: () => Iterable<MapEntryText>;
+}
+
+/** Entries that are counted for a list; a full conntrack table would hold the thread. */
+const countMax = 65_536;
 
 export function mapReader(root: string, maps: DatapathMaps): MapReader {
-  const walks = new Map<string, Walk>([
-    [
-      maps.lxc.spec.name,
-      walk(
-        maps.lxc,
-        formatAddress,
-        (value) =>
-          `id=${value.id} sec_id=${value.identity} ifindex=${value.ifindex} policy=${value.policyId}`,
-      ),
-    ],
-    [
-      maps.endpoints.spec.name,
-      walk(
-        maps.endpoints,
-        String,
-        (value) =>
-          `id=${value.id} sec_id=${value.identity} ipv4=${formatAddress(value.ipv4)} ipv6=${formatAddress(value.ipv6)}`,
-      ),
-    ],
-    [
-      maps.ipcache.spec.name,
-      walk(
-        maps.ipcache,
-        (key) => formatPrefix(prefixFromMapped(key.addr, key.prefixlen)),
-        (value) =>
-          `identity=${value.identity} encryptkey=0 tunnelendpoint=0.0.0.0 flags=${value.flags}`,
-      ),
-    ],
-    [
-      maps.identityClass.spec.name,
-      walk(
-        maps.identityClass,
-        (key) => `identity=${key.identity} set=${key.addressSet}`,
-        (value) => `class=${value.classId.join('/')}`,
-      ),
-    ],
-    [
-      maps.devices.spec.name,
-      walk(
-        maps.devices,
-        String,
-        (value) => `ipv4=${formatAddress(value.ipv4)} ipv6=${formatAddress(value.ipv6)}`,
-      ),
-    ],
-    [
-      maps.conntrack.spec.name,
-      walk(
-        maps.conntrack,
-        (key) => `${key.proto} ${key.addr.map(formatAddress).join(' ')} ${key.port.join(' ')}`,
-        (value) =>
-          `identities=${value.identity.join('/')} flags=0x${value.flags.toString(16)} epoch=${value.epoch}`,
-      ),
-    ],
-    [
-      maps.snat.spec.name,
-      walk(
-        maps.snat,
-        (key) => `${key.proto} ${key.addr.map(formatAddress).join(' ')} ${key.port.join(' ')}`,
-        (value) => `${formatAddress(value.addr)} port=${value.port} endpoint=${value.endpointId}`,
-      ),
-    ],
-    [maps.metrics.spec.name, (limit) => metricEntries(maps, limit)],
-    [maps.policyConfig.spec.name, (limit) => policyEntries(maps, limit)],
-    [
-      maps.runtimeConfig.spec.name,
-      walk(maps.runtimeConfig, String, (value) => `epoch=${value.epoch} flags=${value.flags}`),
-    ],
-  ]);
+  const shown = new Map(shownMaps(maps).map((one) => [one.name, one]));
   return {
-    names: [...walks.keys()].sort(),
+    names: [...shown.keys()].sort(),
     path: (name) => mapPath(root, name),
-    entries: (name, limit) => walks.get(name)?.(limit),
+    count: (name) => [...first(shown.get(name)?.entries() ?? [], countMax)].length,
+    entries(name, limit) {
+      const map = shown.get(name);
+      return map === undefined ? undefined : [...first(map.entries(), limit)];
+    },
   };
 }
 
-function formatAddress(bytes: Uint8Array): string {
-  return formatAddressBytes(bytes, 0);
+function* first<T>(items: Iterable<T>, limit: number): IterableIterator<T> {
+  let left = limit;
+  for (const item of items) {
+    if (left-- <= 0) return;
+    yield item;
+  }
 }
 
-function walk<Key, Value>(
+function shownMaps(maps: DatapathMaps): Shown[] {
+  return [
+    show(maps.lxc, text.lxcKeyText, text.endpointText),
+    show(maps.endpoints, (ifindex) => `ifindex=${ifindex}`, text.endpointText),
+    show(maps.ipcache, text.ipcacheKeyText, text.ipcacheText),
+    show(maps.identityClass, text.identityClassKeyText, text.identityClassText),
+    show(maps.devices, (ifindex) => `ifindex=${ifindex}`, text.deviceText),
+    show(maps.runtimeConfig, String, text.runtimeConfigText),
+    {
+      name: maps.policyConfig.spec.name,
+      // Only slots in use: most policies of most nodes are not.
+      *entries() {
+        for (const [slot, value] of maps.policyConfig.entries()) {
+          if (value.flags !== 0) yield { key: String(slot), value: text.policyConfigText(value) };
+        }
+      },
+    },
+    { name: maps.conntrack.spec.name, entries: () => connections(maps) },
+    { name: maps.snat.spec.name, entries: () => translations(maps) },
+    {
+      name: maps.metrics.spec.name,
+      *entries() {
+        for (const { reason, direction, packets, bytes } of readMetrics(maps)) {
+          const key = `reason:${reason} dir:${direction}`;
+          yield { key, value: `count:${packets} bytes:${bytes}` };
+        }
+      },
+    },
+  ];
+}
+
+function show<Key, Value>(
   map: TypedMap<Key, Value>,
-  key: (key: Key) => string,
-  value: (value: Value) => string,
-): Walk {
-  return (limit) => {
-    const found: MapEntryText[] = [];
-    for (const entry of map.entries()) {
-      if (found.length >= limit) break;
-      found.push({ key: key(entry[0]), value: value(entry[1]) });
-    }
-    return found;
+  keyText: (key: Key) => string,
+  valueText: (value: Value) => string,
+): Shown {
+  return {
+    name: map.spec.name,
+    *entries() {
+      for (const [key, value] of map.entries()) {
+        yield { key: keyText(key), value: valueText(value) };
+      }
+    },
   };
+}
+
+function* connections({ conntrack }: DatapathMaps): IterableIterator<MapEntryText> {
+  const clock = jiffiesClock();
+  for (const [key, value] of conntrack.entries()) {
+    yield { key: ctKeyText(key, value), value: ctValueText(value, clock) };
+  }
+}
+
+/** As they leave; the way back is the same entry. */
+function* translations({ devices, snat }: DatapathMaps): IterableIterator<MapEntryText> {
+  const clock = jiffiesClock();
+  const nodeAddresses = new Set(
+    [...devices.entries()].flatMap(([, { ipv4, ipv6 }]) => [addressText(ipv4), addressText(ipv6)]),
+  );
+  for (const [key, value] of snat.entries()) yield natText(key, value, nodeAddresses, clock)[0];
 }
 
 const directionNames = new Map<number, string>(
@@ -114,32 +111,6 @@ const directionNames = new Map<number, string>(
     name.replace('METRIC_', '').toLowerCase(),
   ]),
 );
-
-function metricEntries(maps: DatapathMaps, limit: number): MapEntryText[] {
-  const found: MapEntryText[] = [];
-  for (const { reason, direction, packets, bytes } of readMetrics(maps)) {
-    if (found.length >= limit) break;
-    found.push({
-      key: `reason:${reason} dir:${direction}`,
-      value: `count:${packets} bytes:${bytes}`,
-    });
-  }
-  return found;
-}
-
-/** Only slots in use: most policies of most nodes are not. */
-function policyEntries(maps: DatapathMaps, limit: number): MapEntryText[] {
-  const found: MapEntryText[] = [];
-  for (const [slot, { flags, denyCookie }] of maps.policyConfig.entries()) {
-    if (flags === 0) continue;
-    if (found.length >= limit) break;
-    found.push({
-      key: String(slot),
-      value: `flags=0x${flags.toString(16)} deny=${denyCookie.join('/')}`,
-    });
-  }
-  return found;
-}
 
 export interface DatapathCount {
   /** 0: forwarded. */

@@ -8,7 +8,7 @@ import type { Datapath } from './datapath.ts';
 import type { EndpointReflector } from './endpoint/reflector.ts';
 import type { IpamAllocator } from './ipam/allocator.ts';
 import type { PolicyCompiler } from './policy/compiler.ts';
-import { policyModel, selectorsModel } from './policy/repository.ts';
+import { endpointPolicyModel, policyModel, selectorsModel } from './policy/repository.ts';
 import type { MapReader, PolicyModel, RestContext, StatusModel } from './rest/context.ts';
 import type { AgentConfig } from './runtime/config.ts';
 import { daemonConfigurationMap } from './runtime/config-map.ts';
@@ -72,6 +72,7 @@ export function restContext(sources: RestSources): RestContext {
     },
     policy: (labels) => policyOf(sources, labels),
     selectors: () => selectorsModel(compiler),
+    endpointPolicy: (identity, revision) => endpointPolicyModel(compiler, identity, revision),
   };
 }
 

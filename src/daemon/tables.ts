@@ -3,7 +3,7 @@
  * Every table of the agent, made in one place: who knows these names knows where to look. Each is
  * described in the table.ts of its feature.
  */
-import type { Key, Table, TableView } from '../kv/table.ts';
+import type { Key, Table } from '../kv/table.ts';
 import { endpoints } from './endpoint/table.ts';
 import { identities } from './identity/table.ts';
 import { addresses } from './ipam/table.ts';
@@ -33,7 +33,7 @@ export function agentTables() {
 }
 
 /** By the name that each prints under, for `cilium dbg db`. */
-export function tablesByName(tables: AgentTables): ReadonlyMap<string, TableView<object, Key>> {
+export function tablesByName(tables: AgentTables): ReadonlyMap<string, Table<object, Key>> {
   // A reader of columns and rows need not know which row it is.
   const all = Object.values(tables) as unknown as Table<object, Key>[];
   return new Map(all.map((table) => [table.name, table]));

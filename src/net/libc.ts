@@ -84,6 +84,7 @@ const processCalls = symbols({
   fcntl: { args: ['i32', 'i32', 'i64'], returns: 'i32' },
   prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
   kill: { args: ['i32', 'i32'], returns: 'i32' },
+  flock: { args: ['i32', 'i32'], returns: 'i32' },
   sched_setaffinity: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
 });
 
@@ -265,6 +266,17 @@ export function kill(pid: number, signal: number, doing = `signal ${pid}`): void
   check(processCalls().kill(pid, signal), 'kill', doing);
 }
 
+/** Locks a file for this process alone; false if another one has it. Ends with the descriptor. */
+export function tryLock(fd: number, doing = 'lock'): boolean {
+  try {
+    check(processCalls().flock(fd, LOCK_EX | LOCK_NB), 'flock', doing);
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'EAGAIN') return false;
+    throw error;
+  }
+}
+
 /** Confines the calling thread to these CPUs. */
 export function setAffinity(cpus: readonly number[], doing = 'set affinity'): void {
   const mask = new Uint8Array(128);
@@ -273,6 +285,8 @@ export function setAffinity(cpus: readonly number[], doing = 'set affinity'): vo
   check(result, 'sched_setaffinity', doing);
 }
 
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;

@@ -103,9 +103,12 @@ describe('comparison', () => {
     ]);
     const [mounts] = compareSnapshots(
       { mounts: [] },
-      { mounts: ['/run/netns/x', '/run/cilium/y'] },
+      { mounts: ['/run/netns/x', '/run/cilium/y', '/tmp/cilium-test-1/bpf'] },
     );
-    expect(mounts).toMatchObject({ added: ['/run/cilium/y'], foreign: ['/run/netns/x'] });
+    expect(mounts).toMatchObject({
+      added: ['/run/cilium/y'],
+      foreign: ['/run/netns/x', '/tmp/cilium-test-1/bpf'],
+    });
   });
 });
 

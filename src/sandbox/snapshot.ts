@@ -12,7 +12,7 @@ import { dumpRoutes, type Route } from '../net/netlink/route.ts';
 import { dumpRules, type Rule } from '../net/netlink/rule.ts';
 import { NetlinkSocket } from '../net/netlink/socket.ts';
 import { formatPrefix } from '../net/prefix.ts';
-import { cgroup2Root, parseMounts, readMountinfo, runRoot } from './paths.ts';
+import { cgroup2Root, parseMounts, readMountinfo, runRoot, sandboxName } from './paths.ts';
 
 /** Lines by category. */
 export type Snapshot = Readonly<Record<string, readonly string[]>>;
@@ -30,8 +30,14 @@ export interface Difference {
 /** What other programs also make and remove at any time, and where a sandbox's bears its name. */
 const sharedCategories: ReadonlySet<string> = new Set(['namespaces', 'mounts', 'bpffs', 'cgroups']);
 
-function isForeign(category: string, line: string): boolean {
-  return sharedCategories.has(category) && !line.includes('cilium');
+/** Below the run directory, the sandbox's cgroup, or pinned where an agent by itself would pin. */
+const sandboxLine = new RegExp(
+  `^${runRoot}(/| |$)|/cilium-${sandboxName}(/|$)|^/sys/fs/bpf/.*cilium`,
+);
+
+/** Whether a line of a category can be a sandbox's doing. */
+export function isSandboxLine(category: string, line: string): boolean {
+  return !sharedCategories.has(category) || sandboxLine.test(line);
 }
 
 /** The host as it is now. Must run in the host's network namespace. Takes some 10 ms. */
@@ -172,7 +178,7 @@ export function compareSnapshots(before: Snapshot, after: Snapshot): Difference[
     const now = after[category] ?? [];
     const added = without(now, old);
     const missing = without(old, now);
-    const ours = (line: string) => !isForeign(category, line);
+    const ours = (line: string) => isSandboxLine(category, line);
     return {
       category,
       before: old.length,

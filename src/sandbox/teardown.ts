@@ -17,7 +17,13 @@ import { currentFile, readCurrent } from './current.ts';
 import { namespacesIn, occupants, signal } from './namespace.ts';
 import { parseMounts, readMountinfo, runRoot, type SandboxPaths } from './paths.ts';
 import { readRecord } from './record.ts';
-import { compareSnapshots, type Difference, parseSnapshot, takeSnapshot } from './snapshot.ts';
+import {
+  compareSnapshots,
+  type Difference,
+  parseSnapshot,
+  type Snapshot,
+  takeSnapshot,
+} from './snapshot.ts';
 import { waitFor } from './wait.ts';
 
 const SIGTERM = 15;
@@ -55,11 +61,12 @@ export async function removeSandbox(
   await removeCgroup(paths.cgroup);
   removeFiles(paths, options, before?.files?.includes(runRoot) === true);
   if (before === undefined) return { differences: undefined };
-  const kept = options.keepState ? `${paths.directory}` : undefined;
-  const after = takeSnapshot();
-  const isKept = (line: string) => line === kept || line === runRoot || line.startsWith(`${kept}/`);
-  const files = (after.files ?? []).filter((line) => kept === undefined || !isKept(line));
-  return { differences: compareSnapshots(before, { ...after, files }) };
+  const kept = options.keepState ? paths.directory : undefined;
+  const withoutKept = (snapshot: Snapshot): Snapshot => {
+    const isKept = (line: string) => [kept, runRoot].includes(line) || line.startsWith(`${kept}/`);
+    return { ...snapshot, files: (snapshot.files ?? []).filter((line) => !kept || !isKept(line)) };
+  };
+  return { differences: compareSnapshots(withoutKept(before), withoutKept(takeSnapshot())) };
 }
 
 /** Somebody is setting it up at this moment: ask them to stop, they clean up themselves. */

@@ -69,7 +69,8 @@ static void settle_on(int cpu, int fifo)
 
 static struct sockaddr_in address_of(const char *text, int port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(port) };
 
 	if (inet_pton(AF_INET, text, &address.sin_addr) != 1) {
 		fprintf(stderr, "traffic: %s is no address\n", text);
@@ -142,7 +143,8 @@ static void serve_udp(void)
 	for (;;) {
 		struct sockaddr_in from;
 		socklen_t size = sizeof(from);
-		ssize_t length = recvfrom(fd, buffer, sizeof(buffer), 0, (void *)&from, &size);
+		ssize_t length = recvfrom(fd, buffer, sizeof(buffer), 0,
+					  (void *)&from, &size);
 
 		if (length > 0)
 			sendto(fd, buffer, length, 0, (void *)&from, size);
@@ -188,14 +190,17 @@ static void report(size_t count, size_t failed, uint64_t elapsed)
 	for (size_t index = 0; index < count; index++)
 		sum += samples[index];
 	qsort(samples, count, sizeof(samples[0]), by_value);
-	printf("{\"count\":%zu,\"failed\":%zu,\"elapsed\":%llu,\"p50\":%u,\"p99\":%u,\"mean\":%llu}\n",
-	       count, failed, (unsigned long long)elapsed, count ? samples[count / 2] : 0,
+	printf("{\"count\":%zu,\"failed\":%zu,\"elapsed\":%llu,\"p50\":%u,"
+	       "\"p99\":%u,\"mean\":%llu}\n",
+	       count, failed, (unsigned long long)elapsed,
+	       count ? samples[count / 2] : 0,
 	       count ? samples[count * 99 / 100] : 0,
 	       (unsigned long long)(count ? sum / count : 0));
 	fflush(stdout);
 }
 
-static int connect_to(const char *address, int port, int type, const char *control)
+static int connect_to(const char *address, int port, int type,
+		      const char *control)
 {
 	struct sockaddr_in remote = address_of(address, port);
 	int fd = open_socket(type, NULL);
@@ -246,8 +251,10 @@ static void connect_request_close(const char *address, uint64_t duration)
 	char byte = 1;
 
 	while (at - started < duration && count < samples_max) {
-		int fd = connect_to(address, first_port + turn++ % crr_ports, SOCK_STREAM, "reno");
-		int good = fd >= 0 && write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1;
+		int fd = connect_to(address, first_port + turn++ % crr_ports,
+				    SOCK_STREAM, "reno");
+		int good = fd >= 0 && write(fd, &byte, 1) == 1 &&
+			   read(fd, &byte, 1) == 1;
 		uint64_t next;
 
 		if (fd >= 0)
@@ -282,8 +289,9 @@ static void stream(const char *address, uint64_t duration)
 	}
 	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &facts, &size);
 	close(fd);
-	printf("{\"bytes\":%llu,\"elapsed\":%llu,\"retransmits\":%u}\n", (unsigned long long)bytes,
-	       (unsigned long long)(at - started), facts.tcpi_total_retrans);
+	printf("{\"bytes\":%llu,\"elapsed\":%llu,\"retransmits\":%u}\n",
+	       (unsigned long long)bytes, (unsigned long long)(at - started),
+	       facts.tcpi_total_retrans);
 	fflush(stdout);
 }
 
@@ -297,16 +305,17 @@ static void flood(const char *address, size_t packets, size_t per_second)
 	char byte = 1;
 
 	for (size_t sent = 0; sent < packets; sent++) {
+		/* In bursts, so that the reader of the flows gets this core too. */
 		while ((now() - started) * per_second / 1000000000ull < sent)
-			;
+			usleep(1000);
 		/* Another destination port is another flow. */
 		remote.sin_port = htons(10000 + sent % 50000);
 		if (sendto(fd, &byte, 1, 0, (void *)&remote, sizeof(remote)) != 1)
 			failed++;
 	}
 	close(fd);
-	printf("{\"count\":%zu,\"failed\":%zu,\"elapsed\":%llu}\n", packets, failed,
-	       (unsigned long long)(now() - started));
+	printf("{\"count\":%zu,\"failed\":%zu,\"elapsed\":%llu}\n", packets,
+	       failed, (unsigned long long)(now() - started));
 	fflush(stdout);
 }
 
@@ -361,8 +370,8 @@ static int passes(struct probe *probe)
 	uint64_t number = ++probe->sequence, got = 0;
 	struct timespec pause = { .tv_nsec = 20000 };
 
-	sendto(probe->sender, &number, sizeof(number), 0, (void *)&probe->remote,
-	       sizeof(probe->remote));
+	sendto(probe->sender, &number, sizeof(number), 0,
+	       (void *)&probe->remote, sizeof(probe->remote));
 	for (int turn = 0; turn < 2; turn++) {
 		while (recv(probe->receiver, &got, sizeof(got), MSG_DONTWAIT) > 0)
 			if (got == number)
@@ -390,7 +399,8 @@ static long long judge(struct probe *probe, uint64_t changed, int want)
 			steady = 0;
 		}
 		next += probe_interval_ns;
-		pause = (struct timespec){ next / 1000000000, next % 1000000000 };
+		pause = (struct timespec){ next / 1000000000,
+					   next % 1000000000 };
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &pause, NULL);
 	}
 	return steady < probe_steady ? -1 : (long long)(first - changed);
@@ -410,15 +420,18 @@ static int probe(const char *from, const char *to, const char *address, int cpu)
 	while (fgets(line, sizeof(line), stdin)) {
 		uint64_t changed = now();
 
-		if (sscanf(line, "%15s %399s %399s %d", verb, first, second, &want) == 4 &&
+		if (sscanf(line, "%15s %399s %399s %d", verb, first, second,
+			   &want) == 4 &&
 		    !strcmp(verb, "rename")) {
 			if (rename(first, second))
 				die("rename");
-		} else if (sscanf(line, "%15s %399s %d", verb, first, &want) == 3 &&
+		} else if (sscanf(line, "%15s %399s %d", verb, first, &want) ==
+				   3 &&
 			   !strcmp(verb, "unlink")) {
 			if (unlink(first))
 				die("unlink");
-		} else if (sscanf(line, "%15s %d", verb, &want) != 2 || strcmp(verb, "now")) {
+		} else if (sscanf(line, "%15s %d", verb, &want) != 2 ||
+			   strcmp(verb, "now")) {
 			return 1;
 		}
 		printf("%lld\n", judge(&probe, changed, want));

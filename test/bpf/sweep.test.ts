@@ -107,7 +107,7 @@ describe('sweep', () => {
 
 async function sweep() {
   using sweeper = new ConntrackSweeper({
-    ...{ program: fixture.programs.ctSweep, map: fixture.maps.conntrack.map },
+    ...{ program: () => fixture.programs.ctSweep, map: fixture.maps.conntrack.map },
     ...{ intervalMs: 3_600_000, onPass: () => {} },
     onError: (error) => {
       throw error;

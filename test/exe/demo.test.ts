@@ -4,11 +4,20 @@
  * moment. The host must be as it was. Runs the built executable, or what CILIUM_EXE says.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { takeSnapshot } from '../../src/sandbox/snapshot.ts';
+import { runRoot } from '../../src/sandbox/paths.ts';
+import { isSandboxLine, takeSnapshot } from '../../src/sandbox/snapshot.ts';
 
 const command = (process.env.CILIUM_EXE ?? join(import.meta.dir, '../../dist/cilium')).split(' ');
+const examples = join(import.meta.dir, '../../examples');
 const demoTimeoutMs = 30_000;
 const interruptions = 8;
 
@@ -34,11 +43,45 @@ function succeed(...argv: string[]): string {
 
 /** What other tests make meanwhile aside: of shared places only what bears our name. */
 function host() {
-  const { links, addresses, routes, rules, namespaces, bpffs, mounts, files, sysctls, cgroups } =
-    takeSnapshot();
-  const ours = (lines: readonly string[] = []) => lines.filter((line) => line.includes('cilium'));
-  const shared = [namespaces, bpffs, mounts, cgroups].map(ours);
-  return { links, addresses, routes, rules, files, sysctls, shared };
+  return Object.fromEntries(
+    Object.entries(takeSnapshot()).map(([category, lines]) => [
+      category,
+      lines.filter((line) => isSandboxLine(category, line)),
+    ]),
+  );
+}
+
+/** What a command that goes on prints first, while a pod makes connections. */
+async function firstLine(argv: readonly string[]): Promise<string> {
+  const child = Bun.spawn([...command, ...argv], { stdin: 'ignore' });
+  const traffic = setInterval(
+    () => cilium('exec', 'frontend', '--', 'cilium', 'sandbox-get', urlOf('backend')),
+    500,
+  );
+  try {
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    return new TextDecoder().decode(value);
+  } finally {
+    clearInterval(traffic);
+    child.kill('SIGINT');
+    await child.exited;
+  }
+}
+
+/** The server of a pod. */
+function urlOf(name: string): string {
+  const { pods } = JSON.parse(readFileSync('/run/cilium/demo/sandbox.json', 'utf8'));
+  const pod = pods.find((one: { name: string }) => one.name === name);
+  return `http://${pod.ipv4}:8080/`;
+}
+
+function until(condition: () => boolean): void {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${condition}`);
+    Bun.sleepSync(20);
+  }
 }
 
 let before: ReturnType<typeof host>;
@@ -50,6 +93,8 @@ describe('demo', () => {
       executable: existsSync(command[0]!) || Bun.which(command[0]!) !== null,
     }).toEqual({ root: 0, executable: true });
     cilium('down');
+    // Removed with the last sandbox, unless an agent has something in it.
+    if (existsSync(runRoot) && readdirSync(runRoot).length === 0) rmdirSync(runRoot);
     before = host();
   });
   afterEach(() => {
@@ -105,6 +150,89 @@ describe('demo', () => {
       demoTimeoutMs,
     );
   }
+
+  test(
+    'every command that it offers works as it says',
+    async () => {
+      const offered = succeed('demo').split('Try:')[1] ?? '';
+      const lines = [...offered.matchAll(/^ {2}cilium (.*?) +# (.*)$/gm)];
+      expect(lines.length).toBeGreaterThanOrEqual(7);
+      for (const [, line = '', shows] of lines) {
+        const argv = line.split(' ');
+        if (argv.includes('-f')) expect(await firstLine(argv)).toContain('default/');
+        else if (shows === 'denied') expect(cilium(...argv).code).not.toBe(0);
+        else succeed(...argv);
+      }
+      expect(host()).toEqual(before);
+    },
+    demoTimeoutMs,
+  );
+
+  test(
+    'where mounts are private and cgroup v2 is at /sys/fs/cgroup/unified',
+    () => {
+      const script = `set -e
+        umount -R /sys/fs/cgroup
+        mount -t tmpfs none /sys/fs/cgroup
+        mkdir /sys/fs/cgroup/unified
+        mount -t cgroup2 none /sys/fs/cgroup/unified
+        "$@" demo >/dev/null
+        test -d /sys/fs/cgroup/unified/cilium-demo/pod-default_frontend
+        "$@" exec frontend -- cat /proc/self/cgroup
+        "$@" down >/dev/null
+        test ! -e /sys/fs/cgroup/unified/cilium-demo`;
+      const child = Bun.spawnSync(
+        ['unshare', '-m', '--propagation', 'private', 'sh', '-c', script, 'sh', ...command],
+        { stdin: 'ignore' },
+      );
+      expect({ code: child.exitCode, said: child.stderr.toString() }).toEqual({
+        code: 0,
+        said: '',
+      });
+      expect(child.stdout.toString()).toContain('cilium-demo/pod-default_frontend');
+      expect(host()).toEqual(before);
+    },
+    demoTimeoutMs,
+  );
+
+  test(
+    'up with pods, the examples applied, a terminal through exec, state kept',
+    () => {
+      expect(succeed('up', '--pods', '2')).toContain('default/pod-2 attached');
+      expect(succeed('exec', 'pod-1', '--', 'cilium', 'sandbox-get', urlOf('pod-2'))).toContain(
+        'hello from default/pod-2',
+      );
+      for (const file of readdirSync(examples)) {
+        copyFileSync(join(examples, file), join('/run/cilium/demo/policies', file));
+      }
+      const applied = () => JSON.parse(succeed('dbg', 'db', 'show', 'policy-files', '-o', 'json'));
+      until(() => applied().rows.length === readdirSync(examples).length);
+      for (const { status } of applied().rows) expect(status.kind).toBe('done');
+      // default-deny holds for every pod.
+      const get = ['sandbox-get', '--timeout=300', urlOf('pod-2')];
+      until(() => cilium('exec', 'pod-1', '--', 'cilium', ...get).code === 1);
+      const terminal = ['script', '-qec', `${command.join(' ')} exec pod-1 -- tty`, '/dev/null'];
+      expect(Bun.spawnSync(terminal).stdout.toString()).toStartWith('/dev/pts/');
+
+      writeFileSync('/run/cilium/demo/policies/bad.yaml', 'kind: Nonsense\n');
+      until(() => cilium('status').stdout.includes('policy file bad.yaml'));
+      expect(cilium('status').code).toBe(0);
+
+      expect(succeed('down', '--keep-state')).toContain('The host is as it was before.');
+      expect(existsSync('/run/cilium/demo/log/agent.log')).toBe(true);
+      succeed('down');
+      expect(host()).toEqual(before);
+    },
+    demoTimeoutMs,
+  );
+
+  test('without root it says what it needs', () => {
+    const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    for (const name of ['demo', 'up', 'down', 'agent']) {
+      const { exitCode, stderr } = Bun.spawnSync([...nobody, ...command, name]);
+      expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining('takes root')]);
+    }
+  });
 
   test(
     'an agent that was killed is no obstacle',

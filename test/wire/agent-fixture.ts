@@ -152,6 +152,7 @@ function makeContext(agent: AgentFixture, settings: Partial<RestSettings>): Rest
     ipam: agent.ipam,
     maps: {
       names: ['cilium_lxc'],
+      count: (name) => (name === 'cilium_lxc' ? 1 : 0),
       path: (name) => `/sys/fs/bpf/tc/globals/${name}`,
       entries: (name) => (name === 'cilium_lxc' ? [{ key: 'k', value: 'v' }] : undefined),
     },
@@ -168,5 +169,6 @@ function makeContext(agent: AgentFixture, settings: Partial<RestSettings>): Rest
     },
     policy: (labels) => ({ revision: 3, rules: labels.length === 0 ? [{ a: 1 }] : [] }),
     selectors: () => [],
+    endpointPolicy: () => undefined,
   };
 }

@@ -439,8 +439,26 @@ test('the rest of the API has its shape', async () => {
     ['GET', '/v1/service', 200, []],
     ['GET', '/v1/bgp/peers', 501, 'BGP control plane is disabled'],
     ['GET', '/v1/fqdn/names', 200, { DNSPollNames: null, FQDNPolicySelectors: [] }],
-    ['GET', '/v1/db/endpoints', 200, expect.objectContaining({ columns: expect.any(Array) })],
-    ['GET', '/v1/db/nope', 404, undefined],
+    [
+      'GET',
+      '/v1/statedb',
+      200,
+      expect.arrayContaining([
+        { name: 'endpoints', objects: 1, zombies: 0, revision: expect.any(Number) },
+      ]),
+    ],
+    [
+      'GET',
+      '/v1/statedb/endpoints',
+      200,
+      expect.objectContaining({
+        name: 'endpoints',
+        columns: expect.arrayContaining(['id']),
+        cells: [expect.arrayContaining([expect.any(String)])],
+        rows: [expect.objectContaining({ state: 'ready' })],
+      }),
+    ],
+    ['GET', '/v1/statedb/nope', 404, undefined],
     ['GET', '/v1/node/ids', 200, []],
     [
       'GET',

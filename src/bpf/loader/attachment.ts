@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { attachClsact, BpfLink, type Direction, detachClsact } from '../libbpf/link.ts';
 import type { BpfProgram } from '../libbpf/program.ts';
 import { type LinkOwner, linksFolder, namesIn, pinnedOwners, unpinOwner } from './bpffs.ts';
+import { withShortGracePeriods } from './grace-period.ts';
 
 export type AttachMode = 'tcx' | 'tc';
 
@@ -73,7 +74,9 @@ function attachLink(path: string, ifindex: number, hook: Hook): void {
     // The device it was for is gone: another one now has the owner's name or number.
     rmSync(path);
   }
-  using link = BpfLink.attachTcx(hook.program, ifindex, hook.direction);
+  using link = withShortGracePeriods(() =>
+    BpfLink.attachTcx(hook.program, ifindex, hook.direction),
+  );
   link.pin(path);
   // Of an agent that used filters.
   detachClsact(ifindex, hook.direction);

@@ -31,6 +31,7 @@ export interface DatapathPrograms {
   readonly fromContainer: BpfProgram;
   readonly toContainer: BpfProgram;
   readonly fromNetdev: BpfProgram;
+  /** Loaded when it is asked for: an iterator needs the kernel's types, which take some 20 ms to read. */
   readonly ctSweep: BpfProgram;
 }
 
@@ -63,15 +64,24 @@ export function loadObjects(root: string, sizes: MapSizes, constants: Constants)
   mkdirSync(mapsFolder(root), { recursive: true, mode: 0o700 });
   const { replaced, kept } = settlePinnedMaps(root, sizes);
   const open = (name: ObjectName) => openObject(name, root, sizes, kept, constants);
-  const [lxc, host, ct] = [open('bpf_lxc'), open('bpf_host'), open('bpf_ct')];
-  for (const object of [lxc, host, ct]) object.load();
+  const [lxc, host] = [open('bpf_lxc'), open('bpf_host')];
+  for (const object of [lxc, host]) object.load();
+  let sweep: BpfProgram | undefined;
+  const loadSweep = () => {
+    const object = open('bpf_ct');
+    object.load();
+    return object.program('cil_ct_sweep');
+  };
   return {
     maps: openMaps(lxc),
     programs: {
       fromContainer: lxc.program('cil_from_container'),
       toContainer: lxc.program('cil_to_container'),
       fromNetdev: host.program('cil_from_netdev'),
-      ctSweep: ct.program('cil_ct_sweep'),
+      get ctSweep() {
+        sweep ??= loadSweep();
+        return sweep;
+      },
     },
     replaced,
     adopted: kept.size > 0,

@@ -25,6 +25,10 @@ export interface NetworkConf {
   readonly name: string;
   readonly socketPath: string;
   readonly stateDirectory: string;
+  /** Where calls are logged; empty: nowhere. */
+  readonly logFile: string;
+  /** Log successes, too. */
+  readonly debug: boolean;
   /** `args.cni.labels`, as labels of source `k8s`. */
   readonly labels: readonly string[];
   readonly dns: object | undefined;
@@ -62,6 +66,8 @@ export function parseConf(text: string, socketFromEnvironment: string): NetworkC
     name,
     socketPath: socket || socketFromEnvironment || `${stateDirectory}/cilium.sock`,
     stateDirectory,
+    logFile: textField(fields, 'log-file'),
+    debug: fields['enable-debug'] === true,
     labels: labelsOf(fields),
     dns: optionalObject(fields, 'dns'),
     prevResult: optionalObject(fields, 'prevResult'),

@@ -9,7 +9,7 @@ import { outputFlag } from '../rendering.ts';
 import { formatLines } from '../text-table.ts';
 import { dropReasonText } from './drop-reason.ts';
 import { type RawRow, readPinned, viewOf } from './pinned.ts';
-import { openSession, printValue } from './session.ts';
+import { findBpfRoot, printValue } from './session.ts';
 
 export interface MetricRow {
   readonly reason: string;
@@ -26,8 +26,9 @@ export const bpfMetricsCommand: Command = {
       name: 'list',
       summary: 'List BPF datapath traffic metrics',
       flags: [outputFlag],
-      run: (invocation) => {
-        const { bpfRoot } = openSession(invocation).agent;
+      examples: [['cilium dbg bpf metrics list', 'packets forwarded, and dropped by reason']],
+      run: async (invocation) => {
+        const bpfRoot = await findBpfRoot(invocation);
         const rows = metricRows(readPinned(bpfRoot, 'cilium_metrics'));
         const json = rows.map((row) => ({ ...row, direction: row.direction.toLowerCase() }));
         return printValue(invocation, json, () => formatMetrics(rows));
@@ -81,8 +82,9 @@ export const bpfFsCommand: Command = {
       name: 'show',
       summary: 'Show BPF filesystem mount details',
       flags: [outputFlag],
-      run: (invocation) => {
-        const { bpfRoot } = openSession(invocation).agent;
+      examples: [['cilium dbg bpf fs show', 'where the maps are pinned']],
+      run: async (invocation) => {
+        const bpfRoot = await findBpfRoot(invocation);
         const mount = findMount(readFileSync('/proc/self/mountinfo', 'utf8'), bpfRoot);
         if (mount === undefined) throw new Error(`no bpf file system is mounted at ${bpfRoot}`);
         return printValue(invocation, mount, () =>

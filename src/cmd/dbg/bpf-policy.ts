@@ -4,14 +4,15 @@
  * are classes in there: each prints as the identities that it stands for. With an agent running,
  * identities print their labels and entries the names of the policies behind them.
  */
+
+import { hex, protocolText } from '../../bpf/map/address-text.ts';
 import type { Command, Invocation } from '../command.ts';
 import { outputFlag } from '../rendering.ts';
 import { formatTable } from '../text-table.ts';
-import { hex, protocolText } from './address-text.ts';
 import { type EndpointPolicy, type PolicyRow, readPolicies } from './bpf-policy-read.ts';
 import { identityLabels } from './ip.ts';
 import type { TableModel } from './models.ts';
-import { openSession, printValue, type Session } from './session.ts';
+import { findBpfRoot, openSession, printValue, type Session } from './session.ts';
 
 /** Names for numbers, as far as an agent could be asked. */
 export interface PolicyNames {
@@ -35,12 +36,16 @@ export const bpfPolicyCommand: Command = {
     {
       name: 'get',
       summary: 'List contents of a policy BPF map',
-      arguments: '[<endpoint id>]',
-      count: [0, 1],
+      positionals: [{ name: 'endpoint-id', help: 'as in `endpoint list`', optional: true }],
       flags: [
         { name: 'all', kind: 'boolean', help: 'all endpoints (the default without an id)' },
         numericFlag,
         outputFlag,
+      ],
+      examples: [
+        ['cilium dbg bpf policy get', 'every endpoint'],
+        ['cilium dbg bpf policy get 335', 'one endpoint'],
+        ['cilium dbg bpf policy get -n -o json', 'for programs'],
       ],
       run: getPolicy,
     },
@@ -48,6 +53,7 @@ export const bpfPolicyCommand: Command = {
       name: 'list',
       summary: 'Dump all policy maps',
       flags: [numericFlag, outputFlag],
+      examples: [['cilium dbg bpf policy list', 'every endpoint']],
       run: getPolicy,
     },
   ],
@@ -57,7 +63,7 @@ async function getPolicy(invocation: Invocation): Promise<number> {
   const session = openSession(invocation);
   const id = invocation.args[0];
   if (id !== undefined && !/^\d+$/.test(id)) throw new Error(`invalid endpoint id "${id}"`);
-  const all = readPolicies(session.agent.bpfRoot);
+  const all = readPolicies(await findBpfRoot(invocation));
   const wanted = id === undefined ? all : all.filter((one) => one.endpointId === Number(id));
   if (id !== undefined && wanted.length === 0) {
     throw new Error(`no endpoint ${id} in the datapath's endpoint map`);
@@ -84,7 +90,7 @@ interface CookieModel {
 
 async function ruleNames({ client }: Session): Promise<Map<number, string>> {
   const names = new Map<number, string>();
-  const table = await client.get<TableModel>('/statedb/cookies').catch(() => undefined);
+  const table = await client.get<TableModel>('/statedb/policy-cookies').catch(() => undefined);
   for (const row of table?.rows ?? []) {
     const { cookie, policies } = row as CookieModel;
     const texts = (policies ?? []).map((one) => `${one.namespace ?? ''}/${one.name ?? ''}`);

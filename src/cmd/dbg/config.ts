@@ -32,8 +32,19 @@ const allFlag: Flag = {
 export const configCommand: Command = {
   name: 'config',
   summary: 'Cilium configuration options',
-  arguments: '[<option>=(enable|disable) ...] | get <option>',
-  count: [0, 64],
+  positionals: [
+    {
+      name: 'option',
+      help: 'name=enable or name=disable to change, `get name` for one',
+      optional: true,
+      many: true,
+    },
+  ],
+  examples: [
+    ['cilium dbg config', 'what can be changed while the agent runs'],
+    ['cilium dbg config --all', 'everything'],
+    ['cilium dbg config TraceNotification=disable', 'no trace events from now on'],
+  ],
   flags: [allFlag, outputFlag],
   run: async (invocation) => {
     const session = openSession(invocation);

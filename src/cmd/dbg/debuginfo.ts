@@ -4,12 +4,13 @@
  */
 import { writeFileSync } from 'node:fs';
 import { version } from '../../version.ts';
-import type { Command } from '../command.ts';
+import type { Command, Invocation } from '../command.ts';
 import type { Flag } from '../flags.ts';
 import { goJson } from '../rendering.ts';
 import { errorText, printOut } from '../terminal.ts';
 import { readPolicies } from './bpf-policy-read.ts';
-import { openSession, type Session } from './session.ts';
+import type { TableSummary } from './models.ts';
+import { findBpfRoot, openSession } from './session.ts';
 
 const fileFlag: Flag = {
   name: 'file',
@@ -19,6 +20,7 @@ const fileFlag: Flag = {
 };
 const outputKind: Flag = {
   name: 'output',
+  short: 'o',
   kind: 'string',
   help: 'markdown | json (default markdown)',
 };
@@ -27,8 +29,12 @@ export const debuginfoCommand: Command = {
   name: 'debuginfo',
   summary: 'Request available debugging information from agent',
   flags: [fileFlag, outputKind],
+  examples: [
+    ['cilium dbg debuginfo', 'for a look'],
+    ['cilium dbg debuginfo -f -o json', 'into a file, for a program'],
+  ],
   run: async (invocation) => {
-    const parts = await collect(openSession(invocation));
+    const parts = await collect(invocation);
     const json = invocation.flags.string('output') === 'json';
     const text = json ? `${goJson(Object.fromEntries(parts), 2)}\n` : markdown(parts);
     if (!invocation.flags.boolean('file')) {
@@ -55,7 +61,8 @@ const paths = [
   ['Tables', '/statedb'],
 ] as const;
 
-async function collect({ client, agent }: Session): Promise<[title: string, value: unknown][]> {
+async function collect(invocation: Invocation): Promise<[title: string, value: unknown][]> {
+  const { client } = openSession(invocation);
   const attempt = async (get: () => unknown): Promise<unknown> => {
     try {
       return await get();
@@ -65,7 +72,13 @@ async function collect({ client, agent }: Session): Promise<[title: string, valu
   };
   const parts: [string, unknown][] = [['Version', version]];
   for (const [title, path] of paths) parts.push([title, await attempt(() => client.get(path))]);
-  parts.push(['Policy maps', await attempt(() => readPolicies(agent.bpfRoot))]);
+  const tables = await client.get<TableSummary[]>('/statedb').catch(() => []);
+  for (const { name = '' } of tables) {
+    const path = `/statedb/${encodeURIComponent(name)}`;
+    parts.push([`Table ${name}`, await attempt(() => client.get(path))]);
+  }
+  const bpfRoot = await findBpfRoot(invocation);
+  parts.push(['Policy maps', await attempt(() => readPolicies(bpfRoot))]);
   return parts;
 }
 

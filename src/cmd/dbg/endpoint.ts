@@ -22,7 +22,9 @@ const labelsFlag: Flag = {
   help: 'list of labels',
 };
 
-const withId = { arguments: '<endpoint id>', count: [1, 1] } as const;
+const withId = {
+  positionals: [{ name: 'endpoint-id', help: 'a number, or cni-attachment-id:… and the like' }],
+} as const;
 
 export const endpointCommand: Command = {
   name: 'endpoint',
@@ -30,6 +32,10 @@ export const endpointCommand: Command = {
   commands: [
     showCommand({
       name: 'list',
+      examples: [
+        ['cilium dbg endpoint list', 'the pods of this node'],
+        ['cilium dbg endpoint list -o jsonpath={[*].id}', 'their numbers'],
+      ],
       summary: 'List all endpoints',
       flags: [noHeadersFlag],
       doing: 'cannot get endpoint list',
@@ -39,8 +45,13 @@ export const endpointCommand: Command = {
     showCommand({
       name: 'get',
       summary: 'Display endpoint information',
-      arguments: '( <endpoint identifier> | -l <endpoint labels> )',
-      count: [0, 1],
+      positionals: [
+        { name: 'endpoint-id', help: 'a number, or pod-name:namespace:name', optional: true },
+      ],
+      examples: [
+        ['cilium dbg endpoint get 335', 'everything about one endpoint'],
+        ['cilium dbg endpoint get -l k8s:app=web', 'those with a label'],
+      ],
       flags: [labelsFlag],
       doing: '',
       fetch: (session, { args, flags }) => getEndpoints(session, args[0], flags.strings('labels')),
@@ -48,6 +59,7 @@ export const endpointCommand: Command = {
     }),
     showCommand({
       name: 'health',
+      examples: [['cilium dbg endpoint health 335', 'whether its datapath is in place']],
       summary: 'View endpoint health',
       ...withId,
       doing: 'Cannot get endpoint healthz',
@@ -60,6 +72,7 @@ export const endpointCommand: Command = {
     }),
     showCommand({
       name: 'log',
+      examples: [['cilium dbg endpoint log 335', 'the states it went through']],
       summary: 'View endpoint status log',
       ...withId,
       doing: 'Cannot get endpoint log',
@@ -72,6 +85,7 @@ export const endpointCommand: Command = {
     }),
     showCommand({
       name: 'labels',
+      examples: [['cilium dbg endpoint labels 335', 'its identity labels']],
       summary: 'View the labels of an endpoint',
       ...withId,
       doing: 'Cannot get endpoint labels',

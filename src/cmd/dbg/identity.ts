@@ -23,8 +23,13 @@ export const identityCommand: Command = {
     showCommand<readonly (IdentityModel & IdentityEndpoints)[]>({
       name: 'list',
       summary: 'List identities',
-      arguments: '[LABELS]',
-      count: [0, 64],
+      positionals: [
+        { name: 'label', help: 'only the identity of exactly these', optional: true, many: true },
+      ],
+      examples: [
+        ['cilium dbg identity list', 'numbers and their labels'],
+        ['cilium dbg identity list --endpoints', 'those that pods of this node have'],
+      ],
       flags: [endpointsFlag],
       doing: 'Cannot get identities for given labels',
       fetch: ({ client }, { args, flags }) =>
@@ -40,8 +45,8 @@ export const identityCommand: Command = {
     showCommand({
       name: 'get',
       summary: 'Retrieve information about an identity',
-      arguments: '( <identity> | --label <label> )',
-      count: [0, 1],
+      positionals: [{ name: 'identity', help: 'its number', optional: true }],
+      examples: [['cilium dbg identity get 1', 'the labels of one identity']],
       flags: [labelFlag],
       doing: '',
       fetch: (session, { args, flags }) => getIdentity(session, args[0], flags.strings('label')),

@@ -26,8 +26,15 @@ export const ipCommand: Command = {
   name: 'ip',
   summary: 'Manage IP addresses and associated information',
   commands: [
-    ipShow('list', 'List IP addresses in the userspace IPcache'),
-    { ...ipShow('get', 'Display IP Information'), arguments: '<cidr>', count: [1, 1] },
+    {
+      ...ipShow('list', 'List IP addresses in the userspace IPcache'),
+      examples: [['cilium dbg ip list', 'the identity of every address']],
+    },
+    {
+      ...ipShow('get', 'Display IP Information'),
+      positionals: [{ name: 'cidr', help: 'address and length, e.g. 10.244.0.2/32' }],
+      examples: [['cilium dbg ip get 10.244.0.2/32', 'one of them']],
+    },
   ],
 };
 

@@ -4,7 +4,7 @@
 import type { Command } from '../command.ts';
 import { formatLines } from '../text-table.ts';
 import type { MapEntry, MapModel } from './models.ts';
-import { showCommand } from './session.ts';
+import { type Session, showCommand } from './session.ts';
 
 export const mapCommand: Command = {
   name: 'map',
@@ -15,25 +15,43 @@ export const mapCommand: Command = {
       summary: 'List all open BPF maps',
       flags: [{ name: 'verbose', kind: 'boolean', help: 'print cache contents of all maps' }],
       doing: '',
-      fetch: ({ client }) => client.get<{ maps?: MapModel[] | null }>('/map'),
+      examples: [
+        ['cilium dbg map list', 'names and sizes'],
+        ['cilium dbg map list --verbose', 'with everything that is in them'],
+      ],
+      fetch: async (session, { flags }) => {
+        const { maps } = await session.client.get<{ maps?: MapModel[] | null }>('/map');
+        const all = maps ?? [];
+        return { maps: flags.boolean('verbose') ? await withContents(session, all) : all };
+      },
       table: ({ maps }, { flags }) =>
-        flags.boolean('verbose') ? formatMapContents(maps ?? []) : formatMapList(maps ?? []),
+        flags.boolean('verbose') ? formatMapContents(maps) : formatMapList(maps),
     }),
     showCommand({
       name: 'get',
       summary: 'Display cached content of given BPF map',
-      arguments: '<name>',
-      count: [1, 1],
+      positionals: [{ name: 'name', help: 'as in `map list`' }],
       doing: '',
-      fetch: ({ client }, { args }) =>
-        client.get<MapModel>(`/map/${encodeURIComponent(args[0] ?? '')}`, {
-          route: '/map/{name}',
-          answer: 'getMapNameNotFound',
-        }),
+      examples: [['cilium dbg map get cilium_ipcache_v2', 'everything in one map']],
+      fetch: (session, { args }) => getMap(session, args[0] ?? ''),
       table: (map) => (map.cache == null ? 'Cache is disabled\n\n' : formatEntries(map.cache)),
     }),
   ],
 };
+
+function getMap({ client }: Session, name: string): Promise<MapModel> {
+  return client.get<MapModel>(`/map/${encodeURIComponent(name)}`, {
+    route: '/map/{name}',
+    answer: 'getMapNameNotFound',
+  });
+}
+
+/** The list has no contents, so that it stays small when a map is not. */
+async function withContents(session: Session, maps: readonly MapModel[]): Promise<MapModel[]> {
+  const full: MapModel[] = [];
+  for (const map of maps) full.push(await getMap(session, mapName(map)));
+  return full;
+}
 
 function mapName({ path }: MapModel): string {
   return path?.slice(path.lastIndexOf('/') + 1) ?? '';
@@ -44,7 +62,7 @@ export function formatMapList(maps: readonly MapModel[]): string {
     const errors = (map.cache ?? []).filter((entry) => entry['last-error'] !== undefined);
     return [
       mapName(map),
-      String(map.cache?.length ?? 0),
+      String(map.entries ?? map.cache?.length ?? 0),
       String(errors.length),
       String(map.cache != null),
     ];

@@ -64,6 +64,8 @@ export interface IpEntry {
 
 export interface MapModel {
   readonly path?: string;
+  /** How many it has; a list has no cache. */
+  readonly entries?: number;
   readonly cache?: readonly MapEntry[] | null;
 }
 
@@ -94,5 +96,4 @@ export interface TableSummary {
   readonly objects?: number;
   readonly zombies?: number;
   readonly revision?: number;
-  readonly indexes?: readonly string[];
 }

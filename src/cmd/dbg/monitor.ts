@@ -7,7 +7,7 @@ import type { Command, Invocation } from '../command.ts';
 import type { Flag } from '../flags.ts';
 import { printError, printOut } from '../terminal.ts';
 import { type EventKind, eventKind, formatEvent } from './monitor-text.ts';
-import { openSession } from './session.ts';
+import { findHubbleSocket } from './session.ts';
 
 const endpointFlags: readonly Flag[] = [
   { name: 'from', kind: 'strings', help: 'filter by source endpoint id' },
@@ -25,15 +25,18 @@ export const monitorCommand: Command = {
     { name: 'numeric', short: 'n', kind: 'boolean', help: 'identities as numbers' },
     { name: 'verbose', short: 'v', kind: 'boolean', help: 'accepted for compatibility' },
   ],
+  examples: [
+    ['cilium dbg monitor', 'every event of the datapath'],
+    ['cilium dbg monitor --type drop --related-to 335', 'what one endpoint lost'],
+  ],
   run: monitor,
 };
 
 async function monitor(invocation: Invocation): Promise<number> {
-  const { agent } = openSession(invocation);
   const { flags } = invocation;
   const wanted = flagSets(invocation);
   const { observerStream } = await import('./monitor-stream.ts');
-  const stream = observerStream(agent.hubbleSocketPath);
+  const stream = observerStream(await findHubbleSocket(invocation));
   printError('Press Ctrl-C to quit');
   process.on('SIGINT', () => stream.cancel());
   const numeric = flags.boolean('numeric');

@@ -36,10 +36,14 @@ function openMap(bpfRoot: string, name: string): BpfMap {
   try {
     return BpfMap.openPinned(path);
   } catch (error) {
+    if (isKernelError(error, 'EPERM', 'EACCES')) {
+      throw new Error(`open map ${path}: permission denied\nReading maps takes root.`);
+    }
     if (!isKernelError(error, 'ENOENT')) throw error;
-    throw new Error(`open map ${path}: no such file or directory\nIs the agent running?`, {
-      cause: error,
-    });
+    throw new Error(
+      `open map ${path}: no such file or directory\n` +
+        'Is the agent running? Its bpffs can be named with --bpf-root.',
+    );
   }
 }
 

@@ -15,8 +15,10 @@ export const policyCommand: Command = {
     {
       name: 'get',
       summary: 'Display policy node information',
-      arguments: '[<labels>]',
-      count: [0, 64],
+      positionals: [
+        { name: 'label', help: 'only rules with all of these labels', optional: true, many: true },
+      ],
+      examples: [['cilium dbg policy get', 'the rules in force, and their revision']],
       flags: [outputFlag],
       run: async (invocation) => {
         const { client } = openSession(invocation);
@@ -33,6 +35,7 @@ export const policyCommand: Command = {
     },
     showCommand({
       name: 'selectors',
+      examples: [['cilium dbg policy selectors', 'which identities each selector selects']],
       summary: 'Display cached information about selectors',
       flags: [{ name: 'verbose', short: 'v', kind: 'boolean', help: 'print all labels' }],
       doing: 'Cannot get policy selectors',

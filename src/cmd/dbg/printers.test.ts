@@ -1,21 +1,15 @@
 import { describe, expect, test } from 'bun:test';
 import { Flow } from '../../api/gen/flow/flow.ts';
 import { metricLayout } from '../../bpf/gen/layouts.ts';
-import { ctText, natText } from './bpf-connection.ts';
-import { endpointText, formatTextMap, ipcacheText } from './bpf-endpoint.ts';
+import { formatTextMap } from './bpf-endpoint.ts';
 import { formatMetrics, metricRows } from './bpf-metrics.ts';
 import { formatPolicy } from './bpf-policy.ts';
 import { formatEndpointHealth, formatEndpointList, formatEndpointLog } from './endpoint.ts';
 import { formatIdentities, formatIdentityEndpoints } from './identity.ts';
 import { formatIpList, sortEntries } from './ip.ts';
-import { jiffiesClock } from './jiffies.ts';
 import { formatEntries, formatMapList } from './map.ts';
 import { formatEvent } from './monitor-text.ts';
 import { formatSelectors } from './policy.ts';
-
-const mapped = (text: string) =>
-  new Uint8Array([...new Array<number>(10).fill(0), 255, 255, ...text.split('.').map(Number)]);
-const zero = new Uint8Array(16);
 
 describe('by REST', () => {
   test('endpoint list', () => {
@@ -113,71 +107,10 @@ describe('by REST', () => {
 });
 
 describe('from maps', () => {
-  test('endpoint', () => {
-    const text = endpointText({
-      id: 335,
-      identity: 15277,
-      flags: 0,
-      ifindex: 6,
-      policyId: 1,
-      ipv4: zero,
-      ipv6: zero,
-      mac: new Uint8Array([6, 0x48, 0xb9, 0xac, 0xb9, 0x7e]),
-      nodeMac: new Uint8Array([0x5a, 0x1a, 0x40, 0xb9, 0x25, 0x15]),
-    });
-    expect(text).toBe(
-      'id=335   sec_id=15277 flags=0x0000 ifindex=6   mac=06:48:B9:AC:B9:7E nodemac=5A:1A:40:B9:25:15 parent_ifindex=0  ',
-    );
+  test('two columns', () => {
     expect(
       formatTextMap(['IP ADDRESS', 'LOCAL ENDPOINT INFO'], [['172.30.0.2:0', '(localhost)']]),
     ).toBe('IP ADDRESS     LOCAL ENDPOINT INFO\n172.30.0.2:0   (localhost)           \n');
-  });
-
-  test('ipcache', () => {
-    expect(ipcacheText({ identity: 1, addressSet: 0, tunnelEndpoint: zero, flags: 0 })).toBe(
-      'identity=1 encryptkey=0 tunnelendpoint=0.0.0.0 flags=<none>',
-    );
-  });
-
-  test('connection, from the side that began it', () => {
-    const leg = { ifindex: 10, endpointId: 7, kind: 1, tcpFlags: 2 };
-    const text = ctText(
-      { addr: [mapped('10.0.0.1'), mapped('10.0.0.2')], port: [8080, 40000], proto: 6, zone: 0 },
-      {
-        leg: [{ ...leg, tcpFlags: 0x12 }, leg],
-        epoch: 4,
-        lastSeen: 0,
-        created: 0,
-        natPort: 0,
-        identity: [15277, 40836],
-        cookie: [1, 2],
-        flags: 1 | 2 | 32,
-      },
-      undefined,
-    );
-    expect(text).toStartWith('TCP OUT 10.0.0.2:40000 -> 10.0.0.1:8080 ');
-    expect(text).toContain('RxFlagsSeen=0x12 ');
-    expect(text).toContain(
-      'Flags=0x0023 [ SeenNonSyn SeenReply ] RevNAT=0 SourceSecurityID=40836 ',
-    );
-  });
-
-  test('translation, both ways', () => {
-    const text = natText(
-      {
-        addr: [mapped('172.30.0.2'), mapped('203.0.113.10')],
-        port: [49518, 80],
-        proto: 6,
-        zone: 0,
-      },
-      { addr: mapped('10.244.0.23'), port: 33000, endpointId: 7, ifindex: 3, lastSeen: 0 },
-      new Set(['172.30.0.2']),
-      undefined,
-    );
-    expect(text).toBe(
-      'TCP OUT 10.244.0.23:33000 -> 203.0.113.10:80 XLATE_SRC 172.30.0.2:49518 Created=0sec ago NeedsCT=0\n' +
-        'TCP IN 203.0.113.10:80 -> 172.30.0.2:49518 XLATE_DST 10.244.0.23:33000 Created=0sec ago NeedsCT=0\n',
-    );
   });
 
   test('policy: denials first, labels of identities, ranges, names of rules', () => {
@@ -222,14 +155,6 @@ describe('from maps', () => {
     expect(formatMetrics(metricRows([{ key, value }]))).toBe(
       'REASON          DIRECTION   PACKETS   BYTES\nPolicy denied   INGRESS     5         150\n',
     );
-  });
-
-  test('jiffies', () => {
-    const clock = jiffiesClock('now at 1750469092964 nsecs\n\njiffies: 4295329849\n');
-    expect(clock?.nowSeconds).toBe(1750);
-    expect(clock?.seconds(4295329849 % 2 ** 32)).toBe(1750);
-    expect(clock?.seconds((4295329849 - 250 * 10) % 2 ** 32)).toBe(1740);
-    expect(jiffiesClock('')).toBeUndefined();
   });
 });
 

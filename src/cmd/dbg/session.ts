@@ -4,7 +4,7 @@
  */
 import { type LocalAgent, localAgent } from '../../sandbox/current.ts';
 import { AgentClient, hostFlag } from '../agent-client.ts';
-import type { Command, Invocation } from '../command.ts';
+import type { Command, Example, Invocation, Positional } from '../command.ts';
 import type { Flag } from '../flags.ts';
 import { outputFlag, renderValue } from '../rendering.ts';
 import { printOut } from '../terminal.ts';
@@ -12,7 +12,7 @@ import { printOut } from '../terminal.ts';
 export const bpfRootFlag: Flag = {
   name: 'bpf-root',
   kind: 'string',
-  help: 'bpffs that holds the pinned maps (default /sys/fs/bpf, or that of the sandbox)',
+  help: "bpffs that holds the pinned maps (default: the agent's)",
 };
 
 /** Flags of the whole program. */
@@ -30,6 +30,45 @@ export function openSession(invocation: Invocation): Session {
   return { client: new AgentClient(agent.socketPath), agent };
 }
 
+/** How long an agent has to say where its maps are; they can be read without it. */
+const placeTimeoutMs = 1000;
+
+interface PlacesModel {
+  readonly status?: {
+    readonly daemonConfigurationMap?: {
+      readonly BPFRoot?: string;
+      readonly HubbleSocketPath?: string;
+    };
+  };
+}
+
+/**
+ * The bpffs of the agent that this command talks to: the flag, the environment, what the agent says,
+ * and without any of them the usual place.
+ */
+export async function findBpfRoot(invocation: Invocation): Promise<string> {
+  const { agent, client } = openSession(invocation);
+  const told = invocation.flags.string('bpf-root') ?? process.env.CILIUM_BPF_ROOT;
+  if (told !== undefined || agent.sandbox !== undefined) return agent.bpfRoot;
+  return (await askPlaces(client)).BPFRoot ?? agent.bpfRoot;
+}
+
+/** The socket on which the same agent serves flows. */
+export async function findHubbleSocket(invocation: Invocation): Promise<string> {
+  const { agent, client } = openSession(invocation);
+  if (agent.sandbox !== undefined) return agent.hubbleSocketPath;
+  return (await askPlaces(client)).HubbleSocketPath ?? agent.hubbleSocketPath;
+}
+
+async function askPlaces(client: AgentClient) {
+  try {
+    const config = await client.get<PlacesModel>('/config', { timeoutMs: placeTimeoutMs });
+    return config.status?.daemonConfigurationMap ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /** Prints a value by `-o`, or what `table` makes when the flag is not given. */
 export async function printValue(
   invocation: Invocation,
@@ -45,20 +84,20 @@ export async function printValue(
 export function showCommand<T>(options: {
   readonly name: string;
   readonly summary: string;
-  readonly arguments?: string;
-  readonly count?: readonly [number, number];
+  readonly positionals?: readonly Positional[];
   readonly flags?: readonly Flag[];
+  readonly examples?: readonly Example[];
   /** Said before the reason when fetching does not work. */
   readonly doing: string;
   readonly fetch: (session: Session, invocation: Invocation) => Promise<T> | T;
   readonly table: (value: T, invocation: Invocation) => string;
 }): Command {
-  const { name, summary } = options;
+  const { name, summary, positionals = [], examples = [] } = options;
   return {
     name,
     summary,
-    ...(options.arguments === undefined ? {} : { arguments: options.arguments }),
-    ...(options.count === undefined ? {} : { count: options.count }),
+    positionals,
+    examples,
     flags: [...(options.flags ?? []), outputFlag],
     run: async (invocation) => {
       const value = await saying(options.doing, () =>

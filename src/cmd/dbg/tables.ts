@@ -12,6 +12,7 @@ export const dbCommand: Command = {
   commands: [
     showCommand({
       name: 'list',
+      examples: [['cilium dbg db list', 'every table of the agent']],
       summary: 'List the tables',
       doing: 'cannot list tables',
       fetch: ({ client }) => client.get<TableSummary[]>('/statedb'),
@@ -20,8 +21,11 @@ export const dbCommand: Command = {
     showCommand({
       name: 'show',
       summary: 'Show the rows of a table',
-      arguments: '<table>',
-      count: [1, 1],
+      positionals: [{ name: 'table', help: 'as in `db list`' }],
+      examples: [
+        ['cilium dbg db show endpoints', "with the agent's own columns"],
+        ['cilium dbg db show policies -o json', 'every field of every row'],
+      ],
       doing: 'cannot show table',
       fetch: ({ client }, { args }) =>
         client.get<TableModel>(`/statedb/${encodeURIComponent(args[0] ?? '')}`, {
@@ -36,13 +40,12 @@ export const dbCommand: Command = {
 export function formatTableList(tables: readonly TableSummary[]): string {
   const sorted = [...tables].sort((a, b) => ((a.name ?? '') < (b.name ?? '') ? -1 : 1));
   return formatLines([
-    ['Name', 'Object count', 'Zombie objects', 'Revision', 'Indexes'],
+    ['Name', 'Object count', 'Zombie objects', 'Revision'],
     ...sorted.map((one) => [
       one.name ?? '',
       String(one.objects ?? 0),
       String(one.zombies ?? 0),
       String(one.revision ?? 0),
-      (one.indexes ?? []).join(', '),
     ]),
   ]);
 }

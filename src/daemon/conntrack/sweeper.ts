@@ -22,7 +22,8 @@ export interface SweepResult {
 }
 
 export interface SweeperOptions {
-  readonly program: BpfProgram;
+  /** Asked for by the first pass. */
+  readonly program: () => BpfProgram;
   readonly map: BpfMap;
   readonly intervalMs: number;
   readonly onPass: (result: SweepResult) => void;
@@ -31,14 +32,13 @@ export interface SweeperOptions {
 
 export class ConntrackSweeper implements Disposable {
   readonly #options: SweeperOptions;
-  readonly #link: BpfLink;
+  #link: BpfLink | undefined;
   readonly #buffer = new Uint8Array(sliceEntries);
   #timer: ReturnType<typeof setTimeout>;
   #stopped = false;
 
   constructor(options: SweeperOptions) {
     this.#options = options;
-    this.#link = BpfLink.attachMapIterator(options.program, options.map);
     this.#timer = setTimeout(() => void this.#pass(), options.intervalMs);
     this.#timer.unref();
   }
@@ -46,7 +46,7 @@ export class ConntrackSweeper implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#link[Symbol.dispose]();
+    this.#link?.[Symbol.dispose]();
   }
 
   async #pass(): Promise<void> {
@@ -65,6 +65,8 @@ export class ConntrackSweeper implements Disposable {
   async sweep(): Promise<SweepResult | undefined> {
     const started = performance.now();
     const counts = [0, 0];
+    const { program, map } = this.#options;
+    this.#link ??= BpfLink.attachMapIterator(program(), map);
     const fd = this.#link.startIterator();
     try {
       for (;;) {

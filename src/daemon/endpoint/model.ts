@@ -55,9 +55,14 @@ export function endpointConfiguration(options: EndpointOptions): object {
   return { realized: { 'label-configuration': {}, options } };
 }
 
-/** REST's Endpoint. */
-export function endpointModel(row: EndpointRow, options: EndpointOptions): object {
+/** REST's Endpoint; `compiled` is its EndpointPolicy, if there is one. */
+export function endpointModel(
+  row: EndpointRow,
+  options: EndpointOptions,
+  compiled?: object,
+): object {
   const configuration = { 'label-configuration': {}, options };
+  const realized = policy(row, compiled);
   return {
     id: row.id,
     spec: configuration,
@@ -69,7 +74,7 @@ export function endpointModel(row: EndpointRow, options: EndpointOptions): objec
       labels: { realized: {}, 'security-relevant': row.labels },
       log: endpointLog(row).slice(0, 1),
       networking: networking(row),
-      policy: { 'proxy-statistics': [], realized: policy(row), spec: policy(row) },
+      policy: { 'proxy-statistics': [], realized, spec: realized },
       realized: configuration,
       state: row.state,
     },
@@ -102,10 +107,12 @@ function networking(row: EndpointRow): object {
   };
 }
 
-function policy(row: EndpointRow): object {
+/** What the compiler made of the identity's rules, with what this endpoint has of it. */
+function policy(row: EndpointRow, compiled: object | undefined): object {
   return {
-    id: row.identity,
     l4: { egress: [], ingress: [] },
+    ...compiled,
+    id: row.identity,
     'policy-enabled': policyEnabled(row),
     'policy-revision': row.policyRevision,
   };

@@ -6,7 +6,7 @@ import { AddressPool } from './pool.ts';
 
 test.each([
   ['10.1.2.0/29', '10.1.2.1', 6n],
-  ['fd00::/125', 'fd00::1', 7n],
+  ['fd00::/125', 'fd00::1', 6n],
   ['10.0.0.0/30', '10.0.0.1', 2n],
 ])('%s starts at %s and has %d addresses', (text, first, capacity) => {
   const pool = new AddressPool(requirePrefix(text));

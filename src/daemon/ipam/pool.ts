@@ -10,7 +10,7 @@ import {
 } from '../../net/address.ts';
 import { formatPrefix, type Prefix, prefixContains, prefixSize } from '../../net/prefix.ts';
 
-/** Allocator over one prefix. Network address and, in IPv4, broadcast are never given out. */
+/** Allocator over one prefix. Its first and last address are never given out, in both families. */
 export class AddressPool {
   readonly range: Prefix;
   readonly #start: bigint;
@@ -24,7 +24,7 @@ export class AddressPool {
     const size = prefixSize(range);
     this.#start = addressToBigInt(range.address);
     this.#first = 1n;
-    this.#end = range.family === 4 ? size - 1n : size;
+    this.#end = size - 1n;
     this.#next = this.#first;
   }
 

@@ -33,6 +33,8 @@ export interface DirectoryOptions {
   readonly onFiles: (files: ReadonlyMap<string, FileContent>) => void;
   /** The directory cannot be read; what is in force stays. Undefined when it can again. */
   readonly onTrouble: (message: string | undefined) => void;
+  /** There were files at an earlier time, so that a missing directory is trouble. */
+  readonly expectsFiles?: () => boolean;
 }
 
 /** A file must have been left alone for this long before it is read. */
@@ -119,9 +121,11 @@ export class DirectoryWatch implements Disposable {
   #rescan(): void {
     clearTimeout(this.#rescanTimer);
     const present = this.#list();
+    // Seen at one moment, so that files changed together are also taken together.
+    const now = performance.now();
     if (present !== undefined) {
-      for (const name of present) this.#look(name);
-      for (const name of this.#files.keys()) if (!present.has(name)) this.#look(name);
+      for (const name of present) this.#look(name, false, now);
+      for (const name of this.#files.keys()) if (!present.has(name)) this.#look(name, false, now);
     }
     const delay = this.#watcher === undefined ? missingRescanMs : rescanMs;
     this.#rescanTimer = setTimeout(() => {
@@ -131,7 +135,10 @@ export class DirectoryWatch implements Disposable {
     this.#rescanTimer.unref();
   }
 
-  /** The names of the files; none if the directory is gone, undefined if it cannot be read. */
+  /**
+   * The names of the files; undefined if the directory cannot be read. One that is gone while files
+   * are expected in it was not mounted, or is being replaced: files are deleted one by one.
+   */
   #list(): ReadonlySet<string> | undefined {
     const { path, accepts, filesMax } = this.#options;
     try {
@@ -146,8 +153,12 @@ export class DirectoryWatch implements Disposable {
         this.#report(`read ${path}: ${errorCode(cause)}`);
         return undefined;
       }
-      this.#report(undefined);
       this.#watchParent(dirname(path));
+      if (this.#files.size > 0 || this.#options.expectsFiles?.() === true) {
+        this.#report(`read ${path}: the directory is missing`);
+        return undefined;
+      }
+      this.#report(undefined);
       return new Set();
     }
   }
@@ -185,7 +196,7 @@ export class DirectoryWatch implements Disposable {
    * Marks the file for reading if it differs from what was reported, or, told by the kernel that
    * it was written, even if it looks the same.
    */
-  #look(name: string, told = false): void {
+  #look(name: string, told = false, now = performance.now()): void {
     const stats = statOf(join(this.#options.path, name));
     const signature = signatureOf(stats);
     const seen = this.#files.get(name) ?? {
@@ -200,7 +211,7 @@ export class DirectoryWatch implements Disposable {
     } else if (!told && !this.#pending.has(name) && signature === seen.signature) return;
     if (told || signature !== seen.lookedSignature || !this.#pending.has(name)) {
       seen.lookedSignature = signature;
-      seen.lookedAtMs = isSettled(stats) ? 0 : performance.now();
+      seen.lookedAtMs = isSettled(stats) ? 0 : now;
     }
     this.#pending.add(name);
   }
@@ -210,12 +221,13 @@ export class DirectoryWatch implements Disposable {
     if (this.#stopped) return;
     const ready = new Map<string, FileContent>();
     let waitMs = Number.POSITIVE_INFINITY;
+    const now = performance.now();
     for (const name of this.#pending) {
       const seen = this.#files.get(name);
       if (seen === undefined) continue;
-      this.#look(name);
+      this.#look(name, false, now);
       const needed = seen.lookedSignature === gone ? awayMs : quietMs;
-      const left = seen.lookedAtMs + needed - performance.now();
+      const left = seen.lookedAtMs + needed - now;
       if (left > 0) waitMs = Math.min(waitMs, left);
       else if (!this.#take(name, seen, ready)) waitMs = Math.min(waitMs, quietMs);
     }
@@ -230,7 +242,8 @@ export class DirectoryWatch implements Disposable {
     for (const name of names) this.#unconfirmed.add(name);
     this.#confirmTimer ??= setTimeout(() => {
       this.#confirmTimer = undefined;
-      for (const name of this.#unconfirmed) this.#look(name, true);
+      const now = performance.now();
+      for (const name of this.#unconfirmed) this.#look(name, true, now);
       this.#unconfirmed.clear();
       this.#settle();
     }, confirmMs);

@@ -39,6 +39,8 @@ export interface PolicyReconcilerOptions {
   /** Every source has delivered everything once: before that nothing is touched. */
   readonly initialized: Promise<unknown>;
   readonly onFlip?: (epoch: number) => void;
+  /** Everything that fits is in the kernel; `left` entries did not. */
+  readonly onWritten?: (left: number) => void;
   readonly onError?: (error: unknown) => void;
 }
 
@@ -146,6 +148,7 @@ export class PolicyReconciler implements Disposable {
     }
     this.#forgetUnused();
     this.#report(rows);
+    this.#options.onWritten?.(this.overflow);
   }
 
   /**
@@ -206,8 +209,8 @@ export class PolicyReconciler implements Disposable {
       updates.push([key, { classId: bank === 0 ? [classId, kept] : [kept, classId] }]);
     }
     identityClass.updateAll(updates);
-    if (before === undefined) return;
-    const gone = [...before.keys()].filter((id) => !classes.has(id));
+    const known = before?.keys() ?? identitiesIn(identityClass);
+    const gone = [...known].filter((id) => !classes.has(id));
     identityClass.deleteAll(gone.map((identity) => ({ identity, addressSet: 0 })));
   }
 
@@ -249,6 +252,11 @@ export class PolicyReconciler implements Disposable {
     if (current === undefined || !sameContent(current, row)) return;
     if (!sameStatus(current.status, status)) policies.upsert({ ...current, status });
   }
+}
+
+/** Also of an earlier agent. */
+function* identitiesIn(map: PolicyMaps['identityClass']): IterableIterator<IdentityId> {
+  for (const [{ identity }] of [...map.entries()]) yield identity as IdentityId;
 }
 
 function* everyPolicyId(): IterableIterator<number> {

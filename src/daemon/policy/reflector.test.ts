@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LastGoodPolicies } from './last-good.ts';
 import { PolicyReflector } from './reflector.ts';
 import { PolicyRevision, policyFiles, policyRules } from './table.ts';
 import { warmUpPolicy } from './warm-up.ts';
@@ -35,7 +36,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function start(directory = root) {
+function start(directory = root, lastGood?: LastGoodPolicies) {
   const rules = policyRules();
   const files = policyFiles();
   const revision = new PolicyRevision();
@@ -46,6 +47,7 @@ function start(directory = root) {
     rules,
     files,
     revision,
+    ...(lastGood === undefined ? {} : { lastGood }),
     onApplied: (names) => batches.push([...names].sort()),
   });
   running.start();
@@ -190,5 +192,50 @@ describe('policy reflector', () => {
     const renamed = median(times.filter((_, index) => index % 2 === 1));
     if (process.env['POLICY_TIMES'] !== undefined) console.log({ wrote, renamed });
     expect(Math.max(wrote, renamed)).toBeLessThan(20);
+  });
+
+  describe('an earlier agent’s last good content', () => {
+    const state = () => join(root, 'state');
+    const policies = () => join(root, 'files');
+    const lastGood = () =>
+      new LastGoodPolicies(state(), (error) => {
+        throw error;
+      });
+    beforeEach(() => {
+      mkdirSync(policies());
+      writeFileSync(join(policies(), 'a.yaml'), policy('good'));
+      writeFileSync(join(policies(), 'b.yaml'), policy('other'));
+      expect(start(policies(), lastGood()).names()).toEqual(['good', 'other']);
+      running?.stop();
+    });
+
+    test('is in force when the file is refused at start', () => {
+      writeFileSync(join(policies(), 'a.yaml'), 'nonsense');
+      const { names, files } = start(policies(), lastGood());
+      expect(names()).toEqual(['good', 'other']);
+      expect(files.get('a.yaml')).toMatchObject({ rules: 1, status: { kind: 'error' } });
+      expect(files.get('a.yaml')?.revision).toBeGreaterThan(0);
+    });
+
+    test('is in force when the directory cannot be read, until it can', () => {
+      renameSync(policies(), join(root, 'away'));
+      writeFileSync(policies(), 'a file');
+      expect(start(policies(), lastGood()).names()).toEqual(['good', 'other']);
+    });
+
+    test('goes with its file', async () => {
+      unlinkSync(join(policies(), 'a.yaml'));
+      expect(start(policies(), lastGood()).names()).toEqual(['other']);
+      running?.stop();
+      expect(lastGood().names()).toEqual(['b.yaml']);
+    });
+
+    test('is ignored when it is not sound itself', () => {
+      writeFileSync(join(policies(), 'a.yaml'), 'nonsense');
+      writeFileSync(join(state(), 'policies/a.yaml'), '\u0000{');
+      const { names, files } = start(policies(), lastGood());
+      expect(names()).toEqual(['other']);
+      expect(files.get('a.yaml')).toMatchObject({ rules: 0, revision: 0 });
+    });
   });
 });

@@ -7,7 +7,6 @@ import { absentRoutes } from './absent.ts';
 import { RequestRejected } from './body.ts';
 import { configRoutes } from './config.ts';
 import type { RestContext } from './context.ts';
-import { dbRoutes } from './db.ts';
 import { debugInfoRoutes } from './debuginfo.ts';
 import { endpointRoutes } from './endpoint.ts';
 import { endpointPartRoutes } from './endpoint-part.ts';
@@ -20,6 +19,7 @@ import { nodeRoutes } from './node.ts';
 import { policyRoutes } from './policy.ts';
 import { type Reply, reply, replyInvalid } from './reply.ts';
 import { type ApiRequest, type Route, Router, segmentsOf } from './router.ts';
+import { statedbRoutes } from './statedb.ts';
 
 const routes: readonly Route[] = [
   ...healthzRoutes,
@@ -33,7 +33,7 @@ const routes: readonly Route[] = [
   ...ipRoutes,
   ...nodeRoutes,
   ...debugInfoRoutes,
-  ...dbRoutes,
+  ...statedbRoutes,
   ...absentRoutes,
 ];
 

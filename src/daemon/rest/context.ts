@@ -39,6 +39,8 @@ export interface MapReader {
   readonly names: readonly string[];
   /** Where the map is pinned. */
   path(name: string): string;
+  /** How many entries it has; counting stops at some point. 0 if there is no such map. */
+  count(name: string): number;
   /** The entries, at most `limit`; `undefined` if there is no such map. */
   entries(name: string, limit: number): readonly MapEntryText[] | undefined;
 }
@@ -55,6 +57,13 @@ export interface SelectorModel {
   }[];
 }
 
+/** A table with its history's figures. */
+export interface ShownTable extends TableView<object, Key> {
+  readonly revision: number;
+  /** Deleted rows that a reader has not seen yet. */
+  readonly deletedHeld: number;
+}
+
 /** Everything that handlers read and the few things that they change. */
 export interface RestContext {
   readonly settings: RestSettings;
@@ -65,7 +74,7 @@ export interface RestContext {
   readonly ipam: IpamAllocator;
   readonly maps: MapReader;
   /** Every table of the agent by name, for `cilium dbg db show`. */
-  readonly tables: ReadonlyMap<string, TableView<object, Key>>;
+  readonly tables: ReadonlyMap<string, ShownTable>;
   /** REST's StatusResponse in full. */
   readonly status: () => StatusModel;
   /** The runtime options, `Enabled` or `Disabled` or a level, by upstream's names. */
@@ -75,6 +84,8 @@ export interface RestContext {
   /** The rules in force as JSON text (pretty, a list), optionally those with all of the labels. */
   readonly policy: (labels: readonly string[]) => PolicyModel;
   readonly selectors: () => readonly SelectorModel[];
+  /** The policy of an identity, in REST's EndpointPolicy; undefined while it has none. */
+  readonly endpointPolicy: (identity: IdentityId, revision: number) => object | undefined;
 }
 
 export interface PolicyModel {

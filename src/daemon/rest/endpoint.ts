@@ -36,9 +36,11 @@ export function endpointOptions(context: RestContext): EndpointOptions {
 
 function getEndpoint(call: Call): Reply {
   const row = endpointOf(call);
-  return isRefusal(row)
-    ? replyRefusal(row)
-    : reply(endpointModel(row, endpointOptions(call.context)));
+  if (isRefusal(row)) return replyRefusal(row);
+  const { context } = call;
+  const compiled =
+    row.identity === 0 ? undefined : context.endpointPolicy(row.identity, row.policyRevision);
+  return reply(endpointModel(row, endpointOptions(context), compiled));
 }
 
 function listEndpoints({ context, request }: Call): Reply {

@@ -14,10 +14,16 @@ function getMap({ context, parameters }: Call): Reply {
   return reply({ cache: entries, path: context.maps.path(name) });
 }
 
-/** Names and places; entries are read one map at a time. */
+/** Names, places and sizes (`entries`, ours); what is in them is read one map at a time. */
 function listMaps({ context }: Call): Reply {
   const { maps } = context;
-  return reply({ maps: maps.names.map((name) => ({ cache: [], path: maps.path(name) })) });
+  return reply({
+    maps: maps.names.map((name) => ({
+      cache: [],
+      entries: maps.count(name),
+      path: maps.path(name),
+    })),
+  });
 }
 
 /** Changes of maps are not recorded, so no map has events. */

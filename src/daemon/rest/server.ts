@@ -34,7 +34,8 @@ export async function startRestServer(
   onError: ErrorSink,
 ): Promise<RestServer> {
   mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
-  await removeStaleSocket(socketPath);
+  await checkSocketFree(socketPath);
+  rmSync(socketPath, { force: true });
   const answer = restAnswer(context, onError);
   const server = createServer((message, response) => {
     void serve(message, response, answer);
@@ -118,13 +119,16 @@ function close(server: Server): Promise<void> {
   });
 }
 
-async function removeStaleSocket(path: string): Promise<void> {
+/** Throws if another agent answers on the socket, or if what is there is none. */
+export async function checkSocketFree(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new Error(`listen on ${path}: there is something that is no socket`);
-  if (await isAnswered(path))
-    throw new Error(`listen on ${path}: another agent is listening there`);
-  rmSync(path, { force: true });
+  if (!(await isAnswered(path))) return;
+  throw new Error(
+    `listen on ${path}: another agent is listening there: ` +
+      'stop it, or give this one its own --socket-path, --state-dir and --bpf-root',
+  );
 }
 
 async function isAnswered(path: string): Promise<boolean> {

@@ -59,6 +59,7 @@ export function daemonConfigurationMap(config: AgentConfig): Readonly<Record<str
     EnableIPv6Masquerade: config.enableIpv6Masquerade,
     EnablePolicy: config.enablePolicy,
     EnableTCX: config.enableTcx,
+    HubbleSocketPath: config.hubbleSocketPath,
     IPAM: config.ipam,
     IPv4Range: config.ipv4Range,
     IPv6Range: config.ipv6Range,
