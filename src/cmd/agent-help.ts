@@ -27,10 +27,10 @@ export const command: Command = {
       'without Kubernetes, with policies from a folder',
     ],
     [
-      'ip netns exec other cilium agent --enable-k8s=false --state-dir=/run/other ' +
+      'nsenter --net=/run/netns/other cilium agent --enable-k8s=false --state-dir=/run/other ' +
         '--socket-path=/run/other/cilium.sock --bpf-root=/run/other/bpf ' +
         '--hubble-socket-path=/run/other/hubble.sock --ipv4-range=10.99.0.0/24',
-      'a second agent on the same machine',
+      'a second agent on the same machine (not by ip netns exec: its mounts end with it)',
     ],
   ],
 };

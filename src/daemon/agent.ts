@@ -15,7 +15,6 @@
  *
  *   cilium_events ─▶ flow worker (its own thread: parser, ring, Hubble's gRPC)
  */
-import { join } from 'node:path';
 import { mapPath } from '../bpf/loader/bpffs.ts';
 import { FlowWorker } from '../hubble/flow-worker.ts';
 import type { FlowWorkerStatus } from '../hubble/protocol.ts';
@@ -131,7 +130,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
         { program: fromContainer, direction: 'ingress' },
         { program: toContainer, direction: 'egress' },
       ],
-      removeLink: (row) => links.remove(row),
+      removeLink: (row, held) => links.remove(row, held),
       onDetached: (id) => restored.reflector.onDetached(id),
       onAddressFreed: judgeAgain,
     },
@@ -516,9 +515,4 @@ function metricsServer(config: AgentConfig) {
     },
     stop: () => server?.stop(),
   };
-}
-
-/** Where the endpoints of a state directory are; for whoever removes them. */
-export function stateFolder(stateDirectory: string): string {
-  return join(stateDirectory, 'state');
 }

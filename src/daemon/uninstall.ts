@@ -24,6 +24,7 @@ export interface Leftovers {
 const stateNames = [
   'state',
   'deleteQueue',
+  'policies',
   'pod-ranges.json',
   'sysctl-journal.json',
   'cilium-cni.log',

@@ -121,7 +121,11 @@ class Watcher implements Disposable {
     for await (const chunk of this.#child.stdout) {
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) this.lines++;
-      for (let at = bytes.indexOf('lost_events'); at >= 0; at = bytes.indexOf('lost_events', at + 1))
+      for (
+        let at = bytes.indexOf('lost_events');
+        at >= 0;
+        at = bytes.indexOf('lost_events', at + 1)
+      )
         this.lost++;
       this.#lastAt = performance.now();
     }

@@ -94,7 +94,7 @@ class Probe implements Disposable {
   async cycles(count: number, suffix: string, texts: typeof documents) {
     const results = steps.map(({ name }) => ({
       name: `${name}${suffix}`,
-      samples: new Array<number>(),
+      samples: [] as number[],
     }));
     for (let round = -2; round < count; round++) {
       for (const [at, { document, passes }] of steps.entries()) {

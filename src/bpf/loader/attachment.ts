@@ -49,6 +49,17 @@ export class Attachments {
     unpinOwner(this.#root, owner);
   }
 
+  /**
+   * Unpins what an owner has attached and hands it over: the programs stay until the links are
+   * disposed. For a device that is to be deleted and must pass nothing unjudged until then.
+   */
+  release(owner: LinkOwner): BpfLink[] {
+    const folder = linksFolder(this.#root, owner);
+    const links = namesIn(folder).map((name) => BpfLink.openPinned(join(folder, name)));
+    unpinOwner(this.#root, owner);
+    return links;
+  }
+
   /** Owners with pinned links, for instance of an earlier agent. */
   owners(kind: LinkOwner['kind']): LinkOwner[] {
     return pinnedOwners(this.#root, kind);

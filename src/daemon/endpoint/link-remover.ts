@@ -3,13 +3,15 @@
  * Deletes the host side of interfaces whose endpoint is gone. One deletion costs the kernel 16 ms,
  * a group of them hardly more, so they are collected for a moment and go together.
  */
+import { withShortGracePeriods } from '../../bpf/loader/grace-period.ts';
+import { isKernelError } from '../../net/kernel-error.ts';
 import { deleteLinkGroup, dumpLinks, getLink, setLink } from '../../net/netlink/link.ts';
 import { NetlinkSocket } from '../../net/netlink/socket.ts';
 import type { EndpointRow } from './table.ts';
 
 /** Any number that nobody else uses; "cil" in ASCII. */
 const removalGroup = 0x63696c;
-const collectMs = 20;
+const collectMs = 100;
 
 /** What the CNI plugin calls the host side: a prefix and the beginning of a hash. */
 const podInterface = /^lxc[0-9a-f]{12}$/;
@@ -28,8 +30,14 @@ export function sweepPodLinks(known: ReadonlySet<string>): string[] {
   return lost.map((link) => link.name);
 }
 
+/** An interface on its way out, and what keeps its programs on it until then. */
+interface Leaving {
+  readonly row: EndpointRow;
+  readonly held: readonly Disposable[];
+}
+
 export class LinkRemover implements Disposable {
-  readonly #rows = new Map<string, EndpointRow>();
+  readonly #leaving = new Map<string, Leaving>();
   readonly #onError: (error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -39,11 +47,14 @@ export class LinkRemover implements Disposable {
 
   /** Interfaces that wait for their end. */
   get waiting(): number {
-    return this.#rows.size;
+    return this.#leaving.size;
   }
 
-  remove(row: EndpointRow): void {
-    this.#rows.set(row.interfaceName, row);
+  /** `held` is disposed once the interface is gone: without programs it would pass everything. */
+  remove(row: EndpointRow, held: readonly Disposable[] = []): void {
+    // The same name again can only be the same interface: what was held for it goes on being held.
+    const before = this.#leaving.get(row.interfaceName)?.held ?? [];
+    this.#leaving.set(row.interfaceName, { row, held: [...before, ...held] });
     this.#timer ??= setTimeout(() => this.flush(), collectMs);
   }
 
@@ -51,24 +62,35 @@ export class LinkRemover implements Disposable {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#rows.size === 0) return;
-    const rows = [...this.#rows.values()];
-    this.#rows.clear();
+    if (this.#leaving.size === 0) return;
+    const leaving = [...this.#leaving.values()];
+    this.#leaving.clear();
     try {
       using socket = NetlinkSocket.open();
-      for (const row of rows) {
-        const link = getLink(socket, row.interfaceName);
-        // Gone with its namespace, or the name belongs to a successor already.
-        if (link === undefined || link.index !== row.ifindex) continue;
-        socket.request(setLink(link.index, { group: removalGroup }));
-      }
-      socket.request(deleteLinkGroup(removalGroup));
+      // The kernel takes the programs off the device, and waits for each.
+      withShortGracePeriods(() => {
+        for (const { row } of leaving) markForRemoval(socket, row);
+        socket.request(deleteLinkGroup(removalGroup));
+      });
     } catch (error) {
       this.#onError(error);
     }
+    for (const { held } of leaving) for (const link of held) link[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
     this.flush();
+  }
+}
+
+function markForRemoval(socket: NetlinkSocket, row: EndpointRow): void {
+  const link = getLink(socket, row.interfaceName);
+  // Gone with its namespace, or the name belongs to a successor already.
+  if (link === undefined || link.index !== row.ifindex) return;
+  try {
+    socket.request(setLink(link.index, { group: removalGroup }));
+  } catch (error) {
+    // Its namespace was deleted this instant.
+    if (!isKernelError(error, 'ENODEV')) throw error;
   }
 }

@@ -21,8 +21,8 @@ export interface EndpointTargets {
   readonly lxc: TypedMap<Uint8Array, Endpoint>;
   readonly attachments: Attachments;
   readonly hooks: readonly Hook[];
-  /** The host side of an endpoint that is gone; called once its programs are off. */
-  readonly removeLink: (row: EndpointRow) => void;
+  /** The host side of an endpoint that is gone. Its programs stay on until `held` is disposed. */
+  readonly removeLink: (row: EndpointRow, held: readonly Disposable[]) => void;
   /** Maps and interface of the endpoint are gone. */
   readonly onDetached: (id: EndpointId) => void;
   /** An address changed hands: connections to it must be judged again. */
@@ -107,9 +107,8 @@ export function reconcileEndpoints(
       if (lxc.lookup(address)?.id === id) lxc.delete(address);
     }
     if (endpoints.lookup(row.ifindex)?.id === id) endpoints.delete(row.ifindex);
-    attachments.detach({ kind: 'endpoint', id }, row.ifindex, ['ingress', 'egress']);
     targets.onAddressFreed();
-    targets.removeLink(row);
+    targets.removeLink(row, attachments.release({ kind: 'endpoint', id }));
     targets.onDetached(id);
   };
 
