@@ -10,14 +10,7 @@ import { attempt, BuildError, dist, root } from './run.ts';
 export const executable: string = join(dist, 'cilium');
 
 /** Names by which the executable plays one role; see src/main.ts. */
-export const roles: readonly string[] = [
-  'cilium-agent',
-  'cilium-operator',
-  'cilium-cni',
-  'cilium-dbg',
-  'hubble',
-  'hubble-relay',
-];
+export const roles: readonly string[] = ['cilium-agent', 'cilium-cni', 'cilium-dbg', 'hubble'];
 
 export async function buildExecutable(): Promise<void> {
   const source = join(root, 'src');

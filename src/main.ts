@@ -114,11 +114,9 @@ const commands: Readonly<Record<string, Entry>> = {
 /** Names of links to the executable, and the command that each stands for. */
 const roles: Readonly<Record<string, readonly string[]>> = {
   'cilium-agent': ['agent'],
-  'cilium-operator': ['operator'],
   'cilium-cni': ['cni'],
   'cilium-dbg': ['dbg'],
   hubble: ['hubble'],
-  'hubble-relay': ['hubble', 'relay'],
 };
 
 const examples = [

@@ -105,9 +105,7 @@ describe('demo', () => {
     test(
       `shows policies at work, then everything works without flags, then the host is as before (${round})`,
       () => {
-        const started = performance.now();
         const output = succeed('demo');
-        expect(performance.now() - started).toBeLessThan(demoTimeoutMs / 2);
         const connections = output.split('Connections:')[1]?.split('\n\n')[0] ?? '';
         expect(connections.match(/allowed/g)?.length).toBe(4);
         expect(connections.match(/denied/g)?.length).toBe(5);

