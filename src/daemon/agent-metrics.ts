@@ -19,7 +19,7 @@ export interface MetricSources {
   readonly policyOverflow: () => number;
   readonly conntrackEntries: () => number;
   /** The flow worker's latest figures. */
-  readonly hubble: () => FlowWorkerStatus | undefined;
+  readonly hubble: () => FlowWorkerStatus | undefined | null;
 }
 
 /** Text of a drop reason as upstream's metric label has it; codes of no name keep the number. */
@@ -107,10 +107,6 @@ export function registerAgentMetrics(sources: MetricSources): void {
     for (const [source, lost] of Object.entries(sources.hubble()?.lost ?? {})) {
       self.inc({ source }, lost);
     }
-  });
-  counter('hubble_flows_processed_total', 'flows decoded', [], (self) => {
-    self.reset();
-    self.inc(sources.hubble()?.seenFlows ?? 0);
   });
   gauge('cilium_bpf_map_pressure', 'fill of a map, 1 is full', ['map_name'], (self) => {
     self.set({ map_name: 'ct_global' }, sources.conntrackEntries() / datapath.sizes.conntrack);

@@ -8,6 +8,7 @@ import { totalmem } from 'node:os';
 import { probe } from '../bpf/libbpf/probe.ts';
 import { type AttachMode, Attachments } from '../bpf/loader/attachment.ts';
 import { ensureBpffs } from '../bpf/loader/bpffs.ts';
+import { healGracePeriods } from '../bpf/loader/grace-period.ts';
 import {
   type LoadedDatapath,
   loadObjects,
@@ -79,6 +80,7 @@ export function natPorts(ephemeral: string | undefined): {
 
 export function openDatapath(config: AgentConfig, routers: readonly Address[]): Datapath {
   ensureBpffs(config.bpfRoot);
+  healGracePeriods();
   const sizes = mapSizes(config);
   const router = (family: 4 | 6) =>
     routers.find((address) => address.family === family)?.bytes ?? new Uint8Array(16);
@@ -95,11 +97,17 @@ export function openDatapath(config: AgentConfig, routers: readonly Address[]): 
   const attachMode: AttachMode = config.enableTcx && probe('tcx') === 'yes' ? 'tcx' : 'tc';
   return {
     ...loaded,
-    attachments: new Attachments(config.bpfRoot, attachMode),
+    attachments: new Attachments(config.bpfRoot, attachMode, loaded.adopted),
     attachMode,
     runtime,
     hz,
-    sizes,
+    // A pinned map that is adopted keeps its size.
+    sizes: {
+      ...sizes,
+      conntrack: loaded.maps.conntrack.map.maxEntries,
+      nat: loaded.maps.snat.map.maxEntries,
+      endpoints: loaded.maps.endpoints.map.maxEntries,
+    },
   };
 }
 

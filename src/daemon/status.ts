@@ -59,7 +59,6 @@ export function statusModel(sources: StatusSources): StatusModel {
     routing: {
       'inter-host-routing-mode': 'Native',
       'intra-host-routing-mode': 'BPF',
-      'tunnel-protocol': 'vxlan',
     },
     'clock-source': { mode: 'jiffies', hertz: datapath.hz },
     srv6: { enabled: false },
@@ -149,8 +148,11 @@ function maps({ config, datapath, conntrackEntries }: StatusSources) {
 /** What is not as it was asked for: shown by `cilium status`, absent when all is well. */
 function problems(tables: AgentTables) {
   const found: string[] = [];
+  const refused: string[] = [];
   for (const row of tables.policyFiles.all()) {
-    if (row.status.kind === 'error') found.push(`policy file ${row.name}: ${row.status.message}`);
+    if (row.status.kind !== 'error') continue;
+    refused.push(row.name);
+    found.push(`policy file ${row.name}: ${row.status.message}`);
   }
   for (const row of tables.policies.all()) {
     if (row.status.kind === 'error')
@@ -160,7 +162,10 @@ function problems(tables: AgentTables) {
     if (row.status.kind === 'error') found.push(`endpoint ${row.id}: ${row.status.message}`);
   }
   for (const row of tables.health.all()) {
-    if (row.level !== 'ok') found.push(`${row.module}: ${row.message}`);
+    // The files that it names are in the list already, each with its reason.
+    const isSaid =
+      row.module === 'policy.files' && refused.some((name) => row.message.includes(name));
+    if (row.level !== 'ok' && !isSaid) found.push(`${row.module}: ${row.message}`);
   }
   return found.length === 0 ? {} : { problems: found };
 }

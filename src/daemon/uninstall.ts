@@ -12,7 +12,7 @@ import { MNT_DETACH, unmount } from '../net/libc.ts';
 import { dumpLinks, getLink } from '../net/netlink/link.ts';
 import { NetlinkSocket } from '../net/netlink/socket.ts';
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
-import { sweepPodLinks } from './endpoint/link-remover.ts';
+import { sweepLinks } from './endpoint/link-remover.ts';
 import { hostInterface, removeHostNetwork, SysctlJournal } from './node/host-interface.ts';
 
 export interface Leftovers {
@@ -39,7 +39,8 @@ export function uninstall(left: Leftovers, parts: { readonly state: boolean }): 
   const say = (count: number, what: string) => {
     if (count > 0) done.push(what);
   };
-  const pods = sweepPodLinks(new Set());
+  const { stateDirectory } = left;
+  const pods = sweepLinks(new Set(), { stateDirectory, spared: new Set() }).deleted;
   say(pods.length, `${pods.length} pod interfaces: ${pods.join(', ')}`);
   detachDevices(left.bpfRoot);
   removeNode(left, say);

@@ -258,8 +258,8 @@ export class Table<Row extends object, K extends Key = string> implements TableV
         try {
           listener();
         } catch (cause) {
-          // A listener that throws is a programmer error. It must stop the process, and must
-          // not keep the others from hearing about the batch first.
+          // A listener that throws is a programmer error. It is not lost: it goes where every
+          // uncaught error of the process goes, after the others have heard about the batch.
           queueMicrotask(() => {
             throw cause;
           });

@@ -85,18 +85,13 @@ async function versionFigure(node: BenchNode, baseline: string): Promise<Figure>
   };
 }
 
-/** As the plugin is called: through nsenter, with the output read. */
+/** As the plugin is called, with the output read. */
 async function spawn(
   node: BenchNode,
   command: readonly string[],
   env: Record<string, string> = {},
 ): Promise<void> {
-  const child = Bun.spawn(['nsenter', `--net=/run/netns/${node.name}`, ...command], {
-    env,
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'inherit',
-  });
+  const child = node.spawnInside(command, '', env);
   await Promise.all([new Response(child.stdout).text(), child.exited]);
 }
 

@@ -180,6 +180,18 @@ export class BenchNode implements AsyncDisposable {
     this.#namespaces.delete(`${this.name}-${pod.name}`);
   }
 
+  /** A program in the node's namespace, which it inherits: nothing else is started for it. */
+  spawnInside(command: readonly string[], input: string, env: Readonly<Record<string, string>>) {
+    return withNetns(this.netns.fd, () =>
+      Bun.spawn([...command], {
+        env,
+        stdin: Buffer.from(input),
+        stdout: 'pipe',
+        stderr: 'inherit',
+      }),
+    );
+  }
+
   /** Calls the plugin; throws if it refuses. */
   async cni(command: 'ADD' | 'DEL' | 'VERSION', pod: Pod): Promise<CniCall> {
     const conf = {
@@ -190,22 +202,14 @@ export class BenchNode implements AsyncDisposable {
       },
     };
     const started = performance.now();
-    const child = Bun.spawn(
-      ['nsenter', `--net=${netnsPath(this.name)}`, join(this.folder, 'cilium-cni')],
-      {
-        env: {
-          CNI_COMMAND: command,
-          CNI_CONTAINERID: pod.containerId,
-          CNI_NETNS: pod.netns,
-          CNI_IFNAME: 'eth0',
-          CNI_PATH: '/opt/cni/bin',
-          CNI_ARGS: `K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.name}`,
-        },
-        stdin: Buffer.from(JSON.stringify(conf)),
-        stdout: 'pipe',
-        stderr: 'inherit',
-      },
-    );
+    const child = this.spawnInside([join(this.folder, 'cilium-cni')], JSON.stringify(conf), {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: pod.containerId,
+      CNI_NETNS: pod.netns,
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: '/opt/cni/bin',
+      CNI_ARGS: `K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.name}`,
+    });
     const [output, exitCode] = await Promise.all([new Response(child.stdout).text(), child.exited]);
     const elapsedMs = performance.now() - started;
     if (exitCode !== 0) throw new Error(`${command} ${pod.name}: ${output}\n${await this.log()}`);

@@ -161,6 +161,18 @@ for (const family of families) {
       ).toBe(true);
     });
 
+    test('a RST that was not taken: the connection goes on, for as long as any', () => {
+      handshake();
+      fromB('RA');
+      expect(flagsOf() & ctFlags.CT_RESET).not.toBe(0);
+      fromA('FA');
+      expect(flagsOf() & ctFlags.CT_RESET).not.toBe(0);
+      expect(fromA('A')).toMatchObject({ verdict: 'redirect', events: [] });
+      expect(flagsOf() & ctFlags.CT_RESET).toBe(0);
+      fixture.changeConnection(a, b, { lastSeen: jiffies() - 90_000 });
+      expect(fromB('A')).toMatchObject({ verdict: 'redirect', events: [] });
+    });
+
     test('a SYN on what is closing begins anew, and is judged', async () => {
       for (const end of ['FA', 'RA']) {
         await fixture.reset();
@@ -266,6 +278,42 @@ for (const family of families) {
       for (const type of family === 4 ? [5, 13, 17] : [139, 140, 160]) {
         const other = fixture.run('from-a', icmp({ from: a, to: b }, type, 0, new Uint8Array(16)));
         expect(other).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
+      }
+    });
+
+    test('ICMP that one side may send opens nothing for the other', async () => {
+      const protocol = family === 4 ? proto.icmp : proto.icmpv6;
+      await fixture.setPolicies(
+        new Map([[podA.policyId, policy('both', [entry('egress', { proto: protocol })])]]),
+      );
+      for (const type of family === 4 ? [5, 13, 17] : [139, 140, 160]) {
+        const rest = new Uint8Array(16);
+        const forthOf = () => fixture.run('from-a', icmp({ from: a, to: b }, type, 0, rest));
+        const backOf = () => fixture.run('from-b', icmp({ from: b, to: a }, type, 0, rest));
+        expect(types(forthOf().events)).toEqual(['NEW']);
+        expect(backOf()).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
+        expect(forthOf()).toMatchObject({ verdict: 'redirect', events: [] });
+      }
+      // Nor does an echo whose id is 0, where both ends look alike.
+      const ends = { forth: { from: a, to: b }, back: { from: b, to: a } };
+      const ask = echo(ends.forth, { kind: 'request', id: 0 });
+      const reply = echo(ends.back, { kind: 'reply', id: 0 });
+      expect(types(fixture.run('from-a', ask).events)).toEqual(['NEW']);
+      expect(types(fixture.run('from-b', reply).events)).toEqual(['REPLY']);
+      const other = fixture.run('from-b', echo(ends.back, { kind: 'request', id: 0 }));
+      expect(other).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
+      expect(fixture.run('from-b', reply)).toMatchObject({ verdict: 'redirect', events: [] });
+    });
+
+    test('ICMP that both may send is judged for each', () => {
+      const [type, rest] = [family === 4 ? 13 : 139, new Uint8Array(16)];
+      for (const [hook, from, to] of [
+        ['from-a', a, b],
+        ['from-b', b, a],
+      ] as const) {
+        const { events } = fixture.run(hook, icmp({ from, to }, type, 0, rest));
+        expect(types(events)).toEqual(['NEW']);
+        expect(fixture.connection(from, to)!.from.initiator).toBe(true);
       }
     });
 

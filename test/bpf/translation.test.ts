@@ -4,6 +4,8 @@
  * transport, fragments and ICMP errors, with all checksums worked out anew. Needs root.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import { dropReason } from '../../src/bpf/gen/constants.ts';
+import { requireAddress } from '../../src/net/address.ts';
 import { addresses, Fixture, families, podA, policy } from './fixture.ts';
 import { echo, fragments, icmp, icmpError, tcp, udp } from './packet.ts';
 import { type ParsedPacket, parsePacket } from './packet-parse.ts';
@@ -182,6 +184,52 @@ for (const family of families) {
       for (const [key] of [...fixture.maps.snat.entries()]) fixture.maps.snat.delete(key);
       expect(send(udp(out, ports)).sport).toBe(sport);
       expect(receive(udp(back, { sport: 443, dport: sport })).to).toBe(a);
+    });
+
+    test("a mapping that is somebody else's by now is not used, and another one found", () => {
+      const other = udp({ from: b, to: world }, ports);
+      fixture.run('from-b', other);
+      const { sport } = send(udp(out, ports));
+      const rows = [...fixture.maps.snat.entries()];
+      const pair = [a, b].map((ip) => requireAddress(ip).bytes.toHex());
+      const own = rows.find(([, { addr }]) => addr.toHex() === pair[0])!;
+      const others = rows.find(([, { addr }]) => addr.toHex() === pair[1])!;
+      const stolen = { ...others[1], lastSeen: 5 };
+      fixture.maps.snat.update(own[0], stolen);
+      const cut = fixture.run('from-a', udp(out, ports));
+      expect(cut).toMatchObject({ verdict: 'drop', reason: 'DROP_NAT_NO_MAPPING' });
+      expect(fixture.maps.snat.lookup(own[0])).toEqual(stolen);
+      expect(fixture.connection(a, world)).toBeUndefined();
+      const again = send(udp(out, ports)).sport;
+      expect([sport, parsePacket(fixture.run('from-b', other).packet).sport]).not.toContain(again);
+      expect(receive(udp(back, { sport: 443, dport: again })).to).toBe(a);
+    });
+
+    test('an error about a connection that is gone, expired, moved or not judged since', async () => {
+      const { sport } = send(udp(out, ports));
+      const quoted = udp({ from: node, to: world }, { sport, dport: 443 });
+      const error = icmpError({ from: router, to: node }, 'unreachable', quoted);
+      const isCut = () => {
+        const before = fixture.counted(dropReason.DROP_POLICY, 1);
+        expect(fixture.run('from-native', error)).toMatchObject({ verdict: 'drop', events: [] });
+        expect(fixture.counted(dropReason.DROP_POLICY, 1) - before).toBe(1);
+      };
+      expect(receive(error).to).toBe(a);
+      await fixture.setPolicies(new Map([[podA.policyId, policy('both')]]));
+      isCut();
+      await fixture.reset();
+      expect(send(udp(out, ports)).sport).toBe(sport);
+      expect(receive(error).to).toBe(a);
+      const { entry, side } = fixture.connection(a, world)!;
+      fixture.changeConnection(a, world, { lastSeen: entry.lastSeen - 7000 });
+      isCut();
+      const leg = entry.leg.map((each, at) => (at === side ? { ...each, ifindex: 1 } : each));
+      fixture.changeConnection(a, world, { ...entry, leg: [leg[0]!, leg[1]!] });
+      isCut();
+      fixture.maps.conntrack.delete(fixture.connection(a, world)!.key);
+      isCut();
+      send(udp(out, ports));
+      expect(receive(error).to).toBe(a);
     });
 
     test('what nobody asked for is the stack’s', () => {

@@ -14,6 +14,7 @@ import {
   echo,
   ethernet,
   fragments,
+  type Ip,
   icmpError,
   nodeMac,
   podMac,
@@ -107,6 +108,21 @@ for (const family of families) {
       fixture.run('from-a', connection);
       const fromStack = icmpError(bToA, 'unreachable', connection);
       expect(fixture.run('to-a', fromStack)).toMatchObject({ reason: 'DROP_INVALID_SIP' });
+    });
+
+    test('about nothing, to the world: never under its own address', async () => {
+      const error = icmpError(
+        { from: a, to: world },
+        'unreachable',
+        udp({ from: world, to: a }, ports),
+      );
+      expect(fixture.run('from-a', error)).toMatchObject({ reason: 'DROP_NAT_NO_MAPPING' });
+      await using plain = new Fixture({ constants: { masqueradeIpv4: 0, masqueradeIpv6: 0 } });
+      await plain.reset();
+      expect(plain.run('from-a', error)).toMatchObject({ verdict: 'pass', packet: error });
+      // Of a connection that came in through the stack, it goes back that way.
+      fixture.run('to-a', udp({ from: world, to: a }, ports));
+      expect(fixture.run('from-a', error)).toMatchObject({ verdict: 'pass', packet: error });
     });
 
     test('quoting too little', () => {
@@ -301,7 +317,7 @@ describe('ARP', () => {
 });
 
 describe('neighbour discovery', () => {
-  const { a, b, gateway } = addresses[6];
+  const { a, b, gateway, node, world } = addresses[6];
   const solicited = 'ff02::1:ff00:1';
   const solicit = (target: string, from: string = a, to: string = solicited) =>
     discovery({ from, to }, 'solicitation', target, podMac);
@@ -327,10 +343,50 @@ describe('neighbour discovery', () => {
     }
   });
 
+  test('it goes to whatever address of the node asked, or to all', () => {
+    for (const to of [gateway, node, 'fe80::1', 'ff02::1']) {
+      for (const from of [a, 'fe80::a']) {
+        const advert = discovery({ from, to }, 'advertisement', a, podMac);
+        expect(fixture.run('from-a', advert).verdict).toBe('pass');
+      }
+    }
+  });
+
   test('the node may ask and answer', () => {
     const question = discovery({ from: gateway, to: a }, 'solicitation', a, nodeMac);
     const answer = discovery({ from: gateway, to: a }, 'advertisement', gateway, nodeMac);
     expect([question, answer].map(verdictOf('to-a'))).toEqual(['pass', 'pass']);
+    for (const from of ['fe80::1', node]) {
+      const other = discovery({ from, to: 'ff02::1:ff00:11' }, 'solicitation', a, nodeMac);
+      expect(fixture.run('to-a', other).verdict).toBe('pass');
+    }
+  });
+
+  /** An advertisement that is right but for what is given; code is byte 55 of the frame. */
+  const advertise = (ip: Partial<Ip>, target: string = a) =>
+    discovery({ from: a, to: gateway, ...ip }, 'advertisement', target, podMac);
+  const extensions = [{ header: 'hop-by-hop' }] as const;
+
+  const forged = {
+    'a question of the world': { from: world },
+    'a question of another pod': { from: b },
+    'one that was routed': { ttl: 254 },
+    'one behind an extension header': { extensions },
+  };
+  for (const [name, change] of Object.entries(forged)) {
+    for (const kind of ['solicitation', 'advertisement'] as const) {
+      test(`as if from the node, ${name}, ${kind}: dropped and counted`, () => {
+        const frame = discovery({ from: gateway, to: a, ...change }, kind, a, nodeMac);
+        const before = fixture.counted(dropReason.DROP_FORBIDDEN_ICMP6, 1);
+        expect(fixture.run('to-a', frame)).toMatchObject({ verdict: 'drop', events: [] });
+        expect(fixture.counted(dropReason.DROP_FORBIDDEN_ICMP6, 1) - before).toBe(1);
+      });
+    }
+  }
+
+  test('as if from the node, of an unknown code', () => {
+    const frame = discovery({ from: gateway, to: a }, 'solicitation', a, nodeMac).with(55, 1);
+    expect(fixture.run('to-a', frame)).toMatchObject({ verdict: 'drop', events: [] });
   });
 
   const all = { from: 'fe80::a', to: 'ff02::2' };
@@ -348,6 +404,14 @@ describe('neighbour discovery', () => {
       b,
       podMac,
     ),
+    'an advertisement to the world, of a link-local address': advertise({ to: world }, 'fe80::a'),
+    'an advertisement beyond the link': advertise({ to: 'ff05::1' }),
+    "an advertisement from another pod's address": advertise({ from: b }),
+    'an advertisement of an unknown code': advertise({}).with(55, 1),
+    'an advertisement behind an extension header': advertise({ extensions }),
+    'a solicitation of an unknown code': solicit(gateway).with(55, 1),
+    "a solicitation from another pod's address": solicit(gateway, b),
+    'a solicitation to another pod': solicit(gateway, a, b),
     'a router solicitation': routerMessage(all, 'solicitation'),
     'a router advertisement': routerMessage({ from: 'fe80::a', to: 'ff02::1' }, 'advertisement'),
     'a router advertisement to a pod': routerMessage({ from: a, to: b }, 'advertisement'),

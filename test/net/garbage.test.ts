@@ -32,26 +32,48 @@ async function expectUntouched(node: TestNode, pod: Pod): Promise<void> {
   expect(ping.kind).toBe('reply');
 }
 
-/** Bytes to the socket as they are; resolves with what came back when the agent closes or is silent. */
-async function sendRaw(path: string, bytes: Uint8Array): Promise<string> {
+interface RawAnswer {
+  readonly text: string;
+  readonly closed: boolean;
+}
+
+/** Answered that it was wrong, or the connection closed: nobody is left waiting. */
+function expectRefused({ text, closed }: RawAnswer): void {
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1];
+  expect({ status, closed, isRefused: status === undefined ? closed : status[0] === '4' }).toEqual({
+    ...{ status, closed },
+    isRefused: true,
+  });
+}
+
+/** Bytes to the socket as they are, then its end; resolves with what came back until the agent closed. */
+async function sendRaw(path: string, bytes: Uint8Array): Promise<RawAnswer> {
   let text = '';
+  let isClosed = false;
   const closed = Promise.withResolvers<void>();
+  const close = () => {
+    isClosed = true;
+    closed.resolve();
+  };
   const socket = await Bun.connect({
     unix: path,
     socket: {
       data: (_, chunk) => {
         text += chunk.toString('latin1');
       },
-      close: () => closed.resolve(),
-      error: () => closed.resolve(),
+      end: () => close(),
+      close: () => close(),
+      error: () => close(),
     },
   });
   socket.write(bytes);
   socket.flush();
   socket.shutdown();
-  await Promise.race([closed.promise, Bun.sleep(200)]);
+  // The deadline is for an agent that leaves its client waiting.
+  await Promise.race([closed.promise, Bun.sleep(5000)]);
+  const answer = { text, closed: isClosed };
   socket.terminate();
-  return text;
+  return answer;
 }
 
 test('REST socket', async () => {
@@ -75,8 +97,16 @@ test('REST socket', async () => {
       for (const body of garbage.slice(0, 9)) {
         // An object of unknown fields changes nothing, and that is granted.
         if (path === '/config' && body.startsWith('{"')) continue;
-        const { status } = await node.rest(method, path, body);
-        expect([method, path, status >= 400 && status < 600]).toEqual([method, path, true]);
+        const { status, text } = await node.rest(method, path, body);
+        // The client's fault, or something that this version does not do: never the agent's. Upstream
+        // answers 500 to whatever is wrong with an address, and so do we.
+        const isAddress = path.startsWith('/ipam/') && status === 500;
+        const isRefused = (status >= 400 && status < 500) || status === 501 || isAddress;
+        const isExplained = text.trim() !== '' || status === 404 || status === 405;
+        expect({ method, path, body: body.slice(0, 20), status, isRefused, isExplained }).toEqual({
+          ...{ method, path, body: body.slice(0, 20), status },
+          ...{ isRefused: true, isExplained: true },
+        });
       }
     }
   }
@@ -84,24 +114,28 @@ test('REST socket', async () => {
   expect([400, 413]).toContain(status);
   await fc.assert(
     fc.asyncProperty(fc.json(), async (body) => {
-      expect((await node.rest('PUT', '/endpoint/0', body)).status).toBeGreaterThanOrEqual(400);
+      const { status, text } = await node.rest('PUT', '/endpoint/0', body);
+      expect([status >= 400 && status < 500, text !== '']).toEqual([true, true]);
     }),
     { numRuns: 60 },
   );
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 300 }), async (bytes) => {
-      await sendRaw(node.socketPath, bytes);
+      expectRefused(await sendRaw(node.socketPath, bytes));
+      expect((await node.rest('GET', '/healthz')).status).toBe(200);
     }),
     { numRuns: 20 },
   );
-  await sendRaw(
+  const long = await sendRaw(
     node.socketPath,
     Buffer.from(`GET /v1/healthz HTTP/1.1\r\n${'x: y\r\n'.repeat(50_000)}`),
   );
-  await sendRaw(
+  expectRefused(long);
+  const huge = await sendRaw(
     node.socketPath,
     Buffer.from('PUT /v1/endpoint/0 HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n{'),
   );
+  expectRefused(huge);
   expect(await allocations()).toEqual(before);
   await expectUntouched(node, pod);
 }, 60_000);
@@ -216,13 +250,24 @@ test('policy files, while the agent runs and when it starts', async () => {
   expect(await verdicts()).toEqual(['echo', 'timeout']);
   expect((await node.health()).msg).toContain('their last good content is in force: p.json');
 
-  // Nothing good was ever read: open, and the status says so.
+  // Nothing good was ever read: closed, and status, table and flows say why, until it is mended.
   await node.stopAgent();
   rmSync(join(node.stateFolder, 'policies'), { recursive: true });
   await node.startAgent();
+  expect(await verdicts()).toEqual(['timeout', 'timeout']);
   const health = await node.health();
-  expect([health.state, health.msg]).toEqual([
-    'Warning',
-    expect.stringContaining('nothing of it is in force: p.json'),
-  ]);
+  expect([health.state, health.msg]).toEqual(['Warning', expect.stringContaining('p.json')]);
+  expect(health.msg).toContain('all pods are closed');
+  const denied = (await node.flows()).flatMap((flow) => flow.ingress_denied_by);
+  expect(denied).toContainEqual(
+    expect.objectContaining({
+      name: 'p.json',
+      kind: 'CiliumNetworkPolicy',
+      labels: ['reserved:io.cilium.policy.derived-from=unreadable-policy-file'],
+    }),
+  );
+  node.writePolicy('p.json', good);
+  await eventually('to be in force', async () => (await node.health()).state === 'Ok');
+  expect(await verdicts()).toEqual(['echo', 'timeout']);
+  expect(pod.name).toBe('a');
 }, 60_000);

@@ -155,7 +155,9 @@ export class TestNode implements AsyncDisposable {
     if (this.#agent === undefined) return false;
     try {
       const text = readFileSync(`/proc/${this.#agent}/stat`, 'utf8');
-      return !text.slice(text.lastIndexOf(')') + 2).startsWith('Z');
+      if (!text.slice(text.lastIndexOf(')') + 2).startsWith('Z')) return true;
+      // Its other threads may still hold its sockets for a moment.
+      return readdirSync(`/proc/${this.#agent}/task`).length > 1;
     } catch {
       return false;
     }

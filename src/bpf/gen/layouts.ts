@@ -389,24 +389,21 @@ export const fragmentEntryLayout: Layout<FragmentEntry> = {
   },
 };
 
-/** struct runtime_config, 16 bytes. */
+/** struct runtime_config, 8 bytes. */
 export interface RuntimeConfig {
   readonly epoch: number;
   readonly flags: number;
-  readonly agentAliveNs: bigint;
 }
 export const runtimeConfigLayout: Layout<RuntimeConfig> = {
-  size: 16,
+  size: 8,
   encode(value, view, offset = 0) {
     view.setUint32(offset, value.epoch, true);
     view.setUint32(offset + 4, value.flags, true);
-    view.setBigUint64(offset + 8, value.agentAliveNs, true);
   },
   decode(view, offset = 0) {
     return {
       epoch: view.getUint32(offset, true),
       flags: view.getUint32(offset + 4, true),
-      agentAliveNs: view.getBigUint64(offset + 8, true),
     };
   },
 };

@@ -193,7 +193,7 @@ export const ciliumRuntimeConfig: MapSpec<number, RuntimeConfig> = {
   name: 'cilium_runtime_config',
   type: mapType.array,
   keySize: 4,
-  valueSize: 16,
+  valueSize: 8,
   maxEntries: 1,
   flags: 1024,
   pinned: false,

@@ -155,7 +155,7 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 {
 	struct runtime_config *config = runtime_config();
 	__u32 now = bpf_jiffies64();
-	struct ct_entry *e;
+	struct ct_entry *e, judged;
 	__u8 side, own;
 	int ret;
 
@@ -166,7 +166,8 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 	f->epoch = config->epoch;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
 	if (e &&
-	    (ct_reopens(e, p) || ct_expired(e, p->key.proto, now) ||
+	    (ct_reopens(e, p) || ct_icmp_opposes(e, p) ||
+	     ct_expired(e, p->key.proto, now) ||
 	     e->leg[own].ifindex != h->ifindex || e->leg[own].kind != LEG_POD ||
 	     (!h->from_pod && e->leg[own ^ 1].kind == LEG_POD)))
 		e = NULL;
@@ -188,12 +189,19 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 	if (e && leg_matches(&e->leg[0], &f->end[0]) &&
 	    leg_matches(&e->leg[1], &f->end[1])) {
 		/* Denied, it keeps its old epoch and is asked again. */
-		ret = flow_judge(f, p, e->flags & CT_INITIATOR);
+		judged = *e;
+		ret = flow_judge(f, p, judged.flags & CT_INITIATOR);
 		if (ret)
 			return ret;
-		ct_apply(e, f);
+		ct_apply(&judged, f);
+		if (bpf_map_update_elem(&cilium_ct_global, &p->key, &judged,
+					BPF_ANY))
+			return -DROP_CT_CREATE_FAILED;
+		e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
+		if (!e)
+			return -DROP_CT_CREATE_FAILED;
 		connection_continue(skb, p, f, h, e, now, EVENT_REEVALUATED);
-		delivery_set(d, e, side ^ 1);
+		delivery_set(d, &judged, side ^ 1);
 		return 0;
 	}
 	return connection_new(skb, p, f, h, d, now);
@@ -207,6 +215,26 @@ __noinline int packet_answers(const struct packet *p,
 		return 0;
 	return addr_equal(&quoted->key.addr[quoted->side & 1],
 			  &p->key.addr[(p->side & 1) ^ 1]);
+}
+
+/* Judged like any packet, and never sent out under the pod's own address. */
+static __always_inline int related_to_nothing(const struct packet *p,
+					      struct flow *f,
+					      const struct hook *h,
+					      struct delivery *d)
+{
+	struct flow_end *to = &f->end[(p->side & 1) ^ 1];
+	bool translates = p->family == 4 ? config_masquerade_ipv4 :
+					   config_masquerade_ipv6;
+	int ret = flow_judge(f, p, p->side);
+
+	if (ret)
+		return ret;
+	if (h->from_pod && translates && to->kind == LEG_STACK)
+		return -DROP_NAT_NO_MAPPING;
+	d->kind = to->kind;
+	d->ifindex = to->ifindex;
+	return 0;
 }
 
 /*
@@ -240,15 +268,8 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	if (!packet_answers(p, &quoted))
 		return -DROP_INVALID;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
-	if (!e || ct_expired(e, quoted.key.proto, now)) {
-		int ret = flow_judge(f, p, p->side);
-
-		if (ret)
-			return ret;
-		d->kind = f->end[(p->side & 1) ^ 1].kind;
-		d->ifindex = f->end[(p->side & 1) ^ 1].ifindex;
-		return 0;
-	}
+	if (!e || ct_expired(e, quoted.key.proto, now))
+		return related_to_nothing(p, f, h, d);
 	/* Judged before the last change: its next own packet will tell. */
 	if (e->epoch != f->epoch)
 		return -DROP_POLICY;

@@ -7,6 +7,12 @@
 /*
  * One entry a connection, found by the same key from both sides. Expiry is
  * judged here, at look-up; cil_ct_sweep only frees what nobody asks for.
+ *
+ * The table may give an element to another connection while a program on
+ * another CPU holds a pointer to it: what is written then lands in that
+ * connection's entry. So what was judged is never written in place, but with a
+ * whole entry under its key. A stamp, a flag, or the translated leg of an entry
+ * made an instant ago (nat_set_leg) may go astray.
  */
 
 static __always_inline __u32 ct_lifetime(const struct ct_entry *e, __u8 proto)
@@ -41,6 +47,25 @@ static __always_inline bool ct_reopens(const struct ct_entry *e,
 	       e->flags & (CT_RESET | CT_CLOSING_0 | CT_CLOSING_1);
 }
 
+/*
+ * The other way round than the entry was made. Only an echo is answered in it:
+ * any other message, and an echo request, is asked for by whoever sends it.
+ */
+static __always_inline bool ct_icmp_opposes(const struct ct_entry *e,
+					    const struct packet *p)
+{
+	bool v4 = p->key.proto == IPPROTO_ICMP;
+
+	if (!v4 && p->key.proto != IPPROTO_ICMPV6)
+		return false;
+	if ((p->side & 1) == (e->flags & CT_INITIATOR))
+		return false;
+	if (!packet_is_echo(p))
+		return true;
+	return p->l4_off &&
+	       p->icmp_type == (v4 ? ICMP_ECHO : ICMPV6_ECHO_REQUEST);
+}
+
 static __always_inline void ct_note_tcp(struct ct_entry *e,
 					const struct packet *p)
 {
@@ -52,6 +77,9 @@ static __always_inline void ct_note_tcp(struct ct_entry *e,
 		e->flags |= p->side ? CT_CLOSING_1 : CT_CLOSING_0;
 	if (p->tcp_flags & TCP_RST)
 		e->flags |= CT_RESET;
+	else if (!(p->tcp_flags & TCP_FIN))
+		/* Whoever got the RST did not take it: it goes on. */
+		e->flags &= ~CT_RESET;
 	e->leg[p->side & 1].tcp_flags |= p->tcp_flags;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "config.h"
+#include "flow.h"
 #include "metrics.h"
-#include "packet.h"
 
 /*
  * ARP and neighbour discovery of pods. The only neighbour a pod has is its
@@ -124,17 +124,65 @@ static __always_inline int discovery_advertise(struct __sk_buff *skb,
 }
 
 /*
+ * RFC 4861, sections 7.1.1 and 7.1.2: what did not cross a router has its hop
+ * limit still. Anything else only calls itself neighbour discovery.
+ */
+static __always_inline bool nd_is_valid(struct __sk_buff *skb,
+					const struct packet *p)
+{
+	__u8 hop_limit;
+
+	if (p->family != 6 || p->icmp_code ||
+	    p->l4_off != ETH_HLEN + sizeof(struct ipv6hdr))
+		return false;
+	return !bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hop_limit, 1) &&
+	       hop_limit == 255;
+}
+
+/* A neighbour of pods: this node, by its own addresses or the link's. */
+static __always_inline bool nd_is_node(const union addr *addr)
+{
+	struct flow_end end = {};
+	union addr router = config_router_ipv6;
+
+	if (addr_is_link_local(addr) || addr_equal(addr, &router))
+		return true;
+	flow_resolve(&end, addr);
+	return end.kind == LEG_HOST;
+}
+
+static __always_inline bool nd_is_link_multicast(const union addr *addr)
+{
+	return addr->b[0] == 0xff && addr->b[1] == 0x02;
+}
+
+static __always_inline bool nd_is_own(const union addr *addr,
+				      const struct endpoint *ep)
+{
+	return addr_equal(addr, &ep->ipv6) || addr_is_link_local(addr);
+}
+
+/*
  * Solicitations for the gateway are answered. The pod's advertisements of its
- * own address go to the stack. Everything about routers ends here without
- * asking policy (a rogue router advertisement is CVE-2020-10749).
+ * own address go to the node. Everything else ends here without asking policy,
+ * and all that is about routers (a rogue router advertisement is
+ * CVE-2020-10749).
  */
 __noinline int discovery_nd(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 ifindex = skb->ifindex;
 	struct endpoint *ep = bpf_map_lookup_elem(&cilium_endpoints, &ifindex);
+	const union addr *saddr, *daddr;
 	union addr target;
 
-	if (!p || !ep || bpf_skb_load_bytes(skb, p->l4_off + 8, &target, 16))
+	if (!p || !ep || !nd_is_valid(skb, p) ||
+	    bpf_skb_load_bytes(skb, p->l4_off + 8, &target, 16))
+		goto drop;
+	saddr = &p->key.addr[p->side & 1];
+	daddr = &p->key.addr[(p->side & 1) ^ 1];
+	if (!nd_is_own(saddr, ep))
+		goto drop;
+	if (!nd_is_link_multicast(daddr) && !nd_is_node(daddr))
 		goto drop;
 	if (p->icmp_type == ND_SOLICIT &&
 	    target.d[0] == config_router_ipv6.d[0] &&
@@ -143,10 +191,20 @@ __noinline int discovery_nd(struct __sk_buff *skb, struct packet *p)
 			goto drop;
 		return bpf_redirect(skb->ifindex, 0);
 	}
-	if (p->icmp_type == ND_ADVERT &&
-	    (addr_equal(&target, &ep->ipv6) || addr_is_link_local(&target)))
+	if (p->icmp_type == ND_ADVERT && nd_is_own(&target, ep))
 		return TC_ACT_OK;
 drop:
 	metric_count(skb, DROP_FORBIDDEN_ICMP6, METRIC_EGRESS);
+	return TC_ACT_SHOT;
+}
+
+/* The node's own questions and answers, on their way to a pod. */
+__noinline int discovery_nd_to_pod(struct __sk_buff *skb, struct packet *p)
+{
+	if (p && nd_is_valid(skb, p) &&
+	    (p->icmp_type == ND_SOLICIT || p->icmp_type == ND_ADVERT) &&
+	    nd_is_node(&p->key.addr[p->side & 1]))
+		return TC_ACT_OK;
+	metric_count(skb, DROP_FORBIDDEN_ICMP6, METRIC_INGRESS);
 	return TC_ACT_SHOT;
 }

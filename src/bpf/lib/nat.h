@@ -314,10 +314,16 @@ __noinline int nat_forward(struct __sk_buff *skb, const struct packet *p,
 	ct_key_order(&key, &c.new_addr, &p->key.addr[side ^ 1], c.new_port,
 		     p->key.port[side ^ 1]);
 	n = bpf_map_lookup_elem(&cilium_snat, &key);
-	if (n)
-		n->last_seen = bpf_jiffies64();
-	else
+	if (!n) {
 		nat_restore(skb, p, &key);
+		n = bpf_map_lookup_elem(&cilium_snat, &key);
+	}
+	/* Somebody else's by now: the next packet looks for another port. */
+	if (!n || !addr_equal(&n->addr, &c.old_addr) || n->port != c.old_port) {
+		bpf_map_delete_elem(&cilium_ct_global, &p->key);
+		return -DROP_NAT_NO_MAPPING;
+	}
+	n->last_seen = bpf_jiffies64();
 	ret = nat_decrement_ttl(skb, p);
 	if (!ret)
 		ret = nat_write(skb, p, &c);

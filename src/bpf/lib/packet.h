@@ -178,7 +178,8 @@ static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *p)
 			return PACKET_SLOW;
 		p->icmp_type = ((__u8 *)l4)[0];
 		p->icmp_code = ((__u8 *)l4)[1];
-		if (!icmp_echo_ports(p, l4[2], &sport, &dport))
+		/* Of an id of 0 the ports do not tell which side asked. */
+		if (!icmp_echo_ports(p, l4[2], &sport, &dport) || !l4[2])
 			return PACKET_SLOW;
 	} else {
 		return PACKET_SLOW;

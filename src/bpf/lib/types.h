@@ -219,7 +219,6 @@ enum runtime_flags {
 struct runtime_config {
 	__u32 epoch; /* moves with anything a verdict rests on; bit 0 is the bank */
 	__u32 flags;
-	__u64 agent_alive_ns; /* when the agent last said so */
 };
 
 /* --- counters ------------------------------------------------------------ */

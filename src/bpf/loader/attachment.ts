@@ -22,10 +22,14 @@ export interface Hook {
 export class Attachments {
   readonly #root: string;
   readonly mode: AttachMode;
+  /** An earlier agent may have left filters: it had maps but no links. */
+  readonly #formerFilters: boolean;
 
-  constructor(root: string, mode: AttachMode) {
+  /** `adopted`: an earlier agent's maps are in use. */
+  constructor(root: string, mode: AttachMode, adopted: boolean) {
     this.#root = root;
     this.mode = mode;
+    this.#formerFilters = adopted && this.owners('endpoint').length === 0;
   }
 
   /** Attaches, or replaces the program that is attached. May be repeated. */
@@ -38,7 +42,10 @@ export class Attachments {
     }
     const folder = linksFolder(this.#root, owner);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    for (const hook of hooks) attachLink(join(folder, hook.program.name), ifindex, hook);
+    for (const hook of hooks) {
+      attachLink(join(folder, hook.program.name), ifindex, hook);
+      if (this.#formerFilters) detachClsact(ifindex, hook.direction);
+    }
   }
 
   /** Absent is success. Of clsact the device's own end takes care, if it is gone already. */
@@ -47,17 +54,6 @@ export class Attachments {
       for (const direction of directions) detachClsact(ifindex, direction);
     }
     unpinOwner(this.#root, owner);
-  }
-
-  /**
-   * Unpins what an owner has attached and hands it over: the programs stay until the links are
-   * disposed. For a device that is to be deleted and must pass nothing unjudged until then.
-   */
-  release(owner: LinkOwner): BpfLink[] {
-    const folder = linksFolder(this.#root, owner);
-    const links = namesIn(folder).map((name) => BpfLink.openPinned(join(folder, name)));
-    unpinOwner(this.#root, owner);
-    return links;
   }
 
   /** Owners with pinned links, for instance of an earlier agent. */
@@ -89,6 +85,4 @@ function attachLink(path: string, ifindex: number, hook: Hook): void {
     BpfLink.attachTcx(hook.program, ifindex, hook.direction),
   );
   link.pin(path);
-  // Of an agent that used filters.
-  detachClsact(ifindex, hook.direction);
 }

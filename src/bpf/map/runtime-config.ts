@@ -16,12 +16,19 @@ export interface EventSwitches {
 
 const words = { epoch: 0, flags: 1 } as const;
 
+/** Even, and unlike any that an earlier map may have had. */
+function newEpoch(): number {
+  return (Math.floor(Math.random() * 0x7fff_fff0) + 2) & ~1;
+}
+
 export class RuntimeConfig {
   readonly #words: Uint32Array;
 
   constructor(map: BpfMap) {
     // The mapping stays for the life of the process.
     this.#words = new Uint32Array(map.mapMemory().buffer, 0, 2);
+    // Where a new map begins, conntrack may have entries of an older one: they must not look judged.
+    if (this.epoch === 0) this.epoch = newEpoch();
   }
 
   /** Of the verdicts that packets get now. Its lowest bit is the bank in force. */

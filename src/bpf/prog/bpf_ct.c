@@ -36,15 +36,24 @@ int cil_ct_sweep(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct ct_key *key = ctx->key;
 	struct ct_entry *e = ctx->value;
+	__u32 now = bpf_jiffies64();
 	__u8 result = SWEEP_LIVE;
 	struct ct_key copy;
 
 	if (!key || !e)
 		return 0;
-	if (ct_expired(e, key->proto, bpf_jiffies64())) {
+	if (ct_expired(e, key->proto, now)) {
 		__builtin_memcpy(&copy, key, sizeof(copy));
-		bpf_map_delete_elem(&cilium_ct_global, &copy);
-		result = SWEEP_EXPIRED;
+		/*
+		 * What is under the key now, right before it goes: the element
+		 * may be another connection's, or have been used. A packet in
+		 * between is lost to the entry; the next one is judged anew.
+		 */
+		e = bpf_map_lookup_elem(&cilium_ct_global, &copy);
+		if (e && ct_expired(e, copy.proto, now)) {
+			bpf_map_delete_elem(&cilium_ct_global, &copy);
+			result = SWEEP_EXPIRED;
+		}
 	}
 	bpf_seq_write(ctx->meta->seq, &result, sizeof(result));
 	return 0;

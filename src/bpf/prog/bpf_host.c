@@ -79,6 +79,30 @@ __noinline int netdev_error_write(struct __sk_buff *skb, const struct packet *p,
 	return nat_write_address(skb, p, &c);
 }
 
+/* The connection behind a mapping is in use, allowed, and of that port. */
+__noinline int netdev_error_related(const struct packet *quoted,
+				    const struct nat_entry *n)
+{
+	struct runtime_config *config = runtime_config();
+	struct ct_key key = {};
+	struct ct_entry *e;
+	__u8 q, own;
+
+	if (!quoted || !n || !config)
+		return 0;
+	q = quoted->side & 1;
+	key.proto = quoted->key.proto;
+	own = ct_key_order(&key, &n->addr, &quoted->key.addr[q ^ 1], n->port,
+			   quoted->key.port[q ^ 1]);
+	e = bpf_map_lookup_elem(&cilium_ct_global, &key);
+	if (!e || ct_expired(e, key.proto, bpf_jiffies64()))
+		return 0;
+	return e->epoch == config->epoch && e->leg[own & 1].kind == LEG_POD &&
+	       e->leg[own & 1].ifindex == n->ifindex &&
+	       e->leg[(own & 1) ^ 1].kind == LEG_WORLD &&
+	       e->nat_port == quoted->key.port[q];
+}
+
 __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 {
 	struct packet quoted = {};
@@ -92,6 +116,10 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
 	if (!n)
 		return TC_ACT_OK;
+	if (netdev_error_related(&quoted, n) <= 0) {
+		metric_count(skb, DROP_POLICY, METRIC_INGRESS);
+		return TC_ACT_SHOT;
+	}
 	if (netdev_error_write(skb, p, &quoted, n)) {
 		metric_count(skb, DROP_WRITE_ERROR, METRIC_INGRESS);
 		return TC_ACT_SHOT;

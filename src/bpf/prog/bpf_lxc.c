@@ -30,6 +30,9 @@ established(const struct __sk_buff *skb, const struct packet *p, __u8 own)
 	if (e->leg[own & 1].ifindex != skb->ifindex ||
 	    e->leg[own & 1].kind != LEG_POD)
 		return NULL;
+	/* What goes on after a RST did not end. */
+	if (e->flags & CT_RESET)
+		return NULL;
 	/* The first answer is news; so is the first packet after the SYN. */
 	if (!(e->flags & CT_SEEN_REPLY) && side != (e->flags & CT_INITIATOR))
 		return NULL;
@@ -153,13 +156,8 @@ __noinline int to_container_slow(struct __sk_buff *skb, struct packet *p)
 		if (ret)
 			goto drop;
 	}
-	if (p->kind == PACKET_ND) {
-		/* The node's own questions; never a router's announcement. */
-		if (p->icmp_type == ND_SOLICIT || p->icmp_type == ND_ADVERT)
-			return TC_ACT_OK;
-		metric_count(skb, DROP_FORBIDDEN_ICMP6, METRIC_INGRESS);
-		return TC_ACT_SHOT;
-	}
+	if (p->kind == PACKET_ND)
+		return discovery_nd_to_pod(skb, p);
 	if (addr_is_multicast(&p->key.addr[(p->side & 1) ^ 1], p->family)) {
 		metric_count(skb, DROP_MULTICAST_HANDLED, METRIC_INGRESS);
 		return TC_ACT_SHOT;

@@ -154,3 +154,40 @@ test('garbage is set aside and never restored, whatever it is', () => {
     { numRuns: 300 },
   );
 });
+
+test('interfaces that unreadable files name are spared, at every later start as well', () => {
+  const write = (id: number, text: string) => {
+    mkdirSync(join(directory, 'state', String(id)), { recursive: true });
+    writeFileSync(join(directory, 'state', String(id), 'ep_config.json'), text);
+  };
+  expect(new EndpointStore(directory).restore(always).spared).toEqual(new Set());
+  write(7, '{"interface-name":"lxc0123456789ab","broken');
+  expect(new EndpointStore(directory).restore(always).spared).toEqual(new Set(['lxc0123456789ab']));
+  expect(new EndpointStore(directory).restore(always).spared).toEqual(new Set(['lxc0123456789ab']));
+  write(8, 'nothing');
+  expect(new EndpointStore(directory).restore(always).spared).toBe('all');
+  expect(new EndpointStore(directory).restore(always).spared).toBe('all');
+});
+
+test('what the disk refuses is written when it can be again', async () => {
+  const store = new EndpointStore(directory);
+  const table = endpoints();
+  const said: (string | undefined)[] = [];
+  const errors: unknown[] = [];
+  using _ = store.follow(
+    table,
+    (error) => errors.push(error),
+    (message) => said.push(message),
+  );
+  store.save({ ...rowOf(1), identity: 0 });
+  const folder = join(directory, 'state/1');
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, 'a file in its way');
+  table.upsert(rowOf(1));
+  while (said.length === 0) await Bun.sleep(1);
+  expect(said[0]).toContain('write the state of 1 endpoints');
+  rmSync(folder);
+  while (said.length === 1) await Bun.sleep(5);
+  expect([said[1], errors.length]).toEqual([undefined, 1]);
+  expect(new EndpointStore(directory).restore(always).rows[0]?.identity).toBe(identityId(1234));
+});

@@ -31,6 +31,8 @@ const formatVersion = 1;
 /** Far more than the largest endpoint that REST accepts. */
 const fileBytesMax = 1024 * 1024;
 const policyIdMax = 0xffff;
+/** A disk that refuses is asked again after this. */
+const retryMs = 1000;
 
 /** A state directory that was set aside. */
 export interface CorruptEndpoint {
@@ -42,6 +44,11 @@ export interface CorruptEndpoint {
 export interface RestoredEndpoints {
   readonly rows: readonly EndpointRow[];
   readonly corrupt: readonly CorruptEndpoint[];
+  /**
+   * Interfaces that set aside directories name, of this start or an earlier one: they may have a pod.
+   * `all` if one of them does not even say which.
+   */
+  readonly spared: ReadonlySet<string> | 'all';
 }
 
 /** The endpoints' directories below one state directory. */
@@ -81,26 +88,60 @@ export class EndpointStore {
     rmSync(join(this.#directory, String(id)), { recursive: true, force: true });
   }
 
-  /** Keeps the files in step with the table until disposed: identities and labels change later. */
-  follow(table: Table<EndpointRow, EndpointId>, onError: (error: unknown) => void): Disposable {
+  /**
+   * Keeps the files in step with the table until disposed: identities and labels change later. A
+   * disk that refuses is asked again; `onError` hears of it once, `onTrouble` also of its end.
+   */
+  follow(
+    table: Table<EndpointRow, EndpointId>,
+    onError: (error: unknown) => void,
+    onTrouble: (message: string | undefined) => void = () => {},
+  ): Disposable {
     const reader = table.reader('endpoint store');
+    const behind = new Set<EndpointId>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const carry = () => {
-      for (const { row } of reader.next()) {
-        try {
-          // Rows that no request has created, such as the host's, are not ours to keep.
-          if (row !== undefined && this.#written.has(row.id)) this.save(row);
-        } catch (error) {
-          onError(error);
-        }
+      for (const { row } of reader.next()) if (row !== undefined) behind.add(row.id);
+      const wasFailing = timer !== undefined;
+      clearTimeout(timer);
+      timer = undefined;
+      const failure = this.#carry(table, behind);
+      if (failure === undefined) {
+        if (wasFailing) onTrouble(undefined);
+        return;
       }
+      timer = setTimeout(carry, retryMs);
+      timer.unref();
+      if (!wasFailing) onError(failure.error);
+      onTrouble(`write the state of ${behind.size} endpoints: ${String(failure.error)}`);
     };
     const subscription = table.subscribe(carry);
     return {
       [Symbol.dispose]() {
+        clearTimeout(timer);
         subscription[Symbol.dispose]();
         reader.close();
       },
     };
+  }
+
+  /** Saves the rows and takes out those that are saved. */
+  #carry(
+    table: Table<EndpointRow, EndpointId>,
+    behind: Set<EndpointId>,
+  ): { readonly error: unknown } | undefined {
+    let failure: { readonly error: unknown } | undefined;
+    for (const id of behind) {
+      const row = table.get(id);
+      try {
+        // Rows that no request has created, such as the host's, are not ours to keep.
+        if (row !== undefined && this.#written.has(id)) this.save(row);
+        behind.delete(id);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    return failure;
   }
 
   /**
@@ -131,7 +172,21 @@ export class EndpointStore {
       }
     }
     this.#corrupt = corrupt;
-    return { rows, corrupt };
+    return { rows, corrupt, spared: this.#spared() };
+  }
+
+  #spared(): ReadonlySet<string> | 'all' {
+    const names = new Set<string>();
+    const aside = readdirSync(this.#directory)
+      .filter((name) => /^[1-9][0-9]*\.corrupt$/.test(name))
+      .map((name) => join(this.#directory, name));
+    // One that could not even be renamed is still where it was.
+    for (const path of new Set([...aside, ...this.#corrupt.map((one) => one.path)])) {
+      const link = interfaceNamed(join(path, fileName));
+      if (link === undefined) return 'all';
+      names.add(link);
+    }
+    return names;
   }
 
   /** The row in a directory, what is wrong with it, or `undefined` if the file was never finished. */
@@ -160,6 +215,17 @@ export class EndpointStore {
       // The directory stays where it is and is reported again at the next start.
       return { path: from, reason: `${reason} (set aside: ${String(error)})` };
     }
+  }
+}
+
+/** The interface in a file that is no endpoint, maybe not even JSON; undefined if there is none. */
+function interfaceNamed(file: string): string | undefined {
+  try {
+    const stat = lstatSync(file);
+    if (!stat.isFile() || stat.size > fileBytesMax) return undefined;
+    return /"interface-name"\s*:\s*"([\w.-]{1,15})"/.exec(readFileSync(file, 'utf8'))?.[1];
+  } catch {
+    return undefined;
   }
 }
 

@@ -12,6 +12,7 @@ import { Reconciler } from '../../kv/reconciler.ts';
 import type { Status } from '../../kv/status.ts';
 import type { Table } from '../../kv/table.ts';
 import { requireAddress } from '../../net/address.ts';
+import { type IfIndex, ifIndex } from '../../net/if-index.ts';
 import { requireMac } from '../../net/mac.ts';
 import { appendLog } from './reflector.ts';
 import { type EndpointId, type EndpointRow, endpointId } from './table.ts';
@@ -21,8 +22,13 @@ export interface EndpointTargets {
   readonly lxc: TypedMap<Uint8Array, Endpoint>;
   readonly attachments: Attachments;
   readonly hooks: readonly Hook[];
-  /** The host side of an endpoint that is gone. Its programs stay on until `held` is disposed. */
-  readonly removeLink: (row: EndpointRow, held: readonly Disposable[]) => void;
+  /**
+   * The host side of an endpoint that is gone: passes nothing from now on, and is deleted a moment
+   * later. `gone` is called then; until then its programs stay pinned.
+   */
+  readonly removeLink: (row: EndpointRow, gone: () => void) => void;
+  /** As `removeLink`, for one of an earlier agent. False if it must stay as it is. */
+  readonly discardLink: (ifindex: IfIndex, gone: () => void) => boolean;
   /** Maps and interface of the endpoint are gone. */
   readonly onDetached: (id: EndpointId) => void;
   /** An address changed hands: connections to it must be judged again. */
@@ -93,23 +99,33 @@ export function reconcileEndpoints(
 
   const update = (row: EndpointRow) => {
     if (row.policyId === 0) return;
-    const before = endpoints.lookup(row.ifindex);
     const value = encode(row);
     endpoints.update(row.ifindex, value);
     attachments.attach({ kind: 'endpoint', id: row.id }, row.ifindex, targets.hooks);
-    for (const address of addressesOf(row)) lxc.update(address, value);
-    if (before !== undefined && before.identity !== value.identity) targets.onAddressFreed();
+    let changedHands = false;
+    try {
+      for (const address of addressesOf(row)) {
+        // Written last, so that a second try after a failure still sees what was in force before.
+        const before = lxc.lookup(address);
+        lxc.update(address, value);
+        changedHands ||= before !== undefined && !sameParty(before, value);
+      }
+    } finally {
+      if (changedHands) targets.onAddressFreed();
+    }
   };
 
   const remove = (id: EndpointId, row: EndpointRow) => {
+    targets.removeLink(row, () => {
+      attachments.detach({ kind: 'endpoint', id }, 0, []);
+      targets.onDetached(id);
+    });
     for (const address of addressesOf(row)) {
       // A successor may have the address already.
       if (lxc.lookup(address)?.id === id) lxc.delete(address);
     }
     if (endpoints.lookup(row.ifindex)?.id === id) endpoints.delete(row.ifindex);
     targets.onAddressFreed();
-    targets.removeLink(row, attachments.release({ kind: 'endpoint', id }));
-    targets.onDetached(id);
   };
 
   return new Reconciler<EndpointRow, EndpointId>({
@@ -122,18 +138,42 @@ export function reconcileEndpoints(
   });
 }
 
+/** True if connections that were judged for the one need not be judged again for the other. */
+function sameParty(a: Endpoint, b: Endpoint): boolean {
+  return (
+    a.id === b.id &&
+    a.identity === b.identity &&
+    a.ifindex === b.ifindex &&
+    a.policyId === b.policyId
+  );
+}
+
 /** What an earlier agent left for endpoints that are no more. */
 function prune(keys: ReadonlySet<EndpointId>, targets: EndpointTargets): void {
   const known = (id: number) => keys.has(id as EndpointId);
+  for (const owner of targets.attachments.owners('endpoint')) {
+    if (owner.kind === 'endpoint' && !known(owner.id)) pruneOwner(owner, targets);
+  }
+  let removed = 0;
   for (const [ifindex, { id }] of [...targets.endpoints.entries()]) {
-    if (!known(id)) targets.endpoints.delete(ifindex);
+    if (!known(id) && targets.endpoints.delete(ifindex)) removed++;
   }
   for (const [address, { id }] of [...targets.lxc.entries()]) {
-    if (!known(id)) targets.lxc.delete(address);
+    if (!known(id) && targets.lxc.delete(address)) removed++;
   }
-  for (const owner of targets.attachments.owners('endpoint')) {
-    if (owner.kind !== 'endpoint' || known(owner.id)) continue;
-    targets.attachments.detach(owner, 0, []);
-    if (owner.id > 0 && owner.id <= 0xffff) targets.onDetached(endpointId(owner.id));
-  }
+  if (removed > 0) targets.onAddressFreed();
+}
+
+/** Programs go after their interface. On one that has to stay they stay, and let nothing pass. */
+function pruneOwner(
+  owner: { readonly kind: 'endpoint'; readonly id: number },
+  { attachments, discardLink, onDetached }: EndpointTargets,
+): void {
+  const gone = () => {
+    attachments.detach(owner, 0, []);
+    if (owner.id > 0 && owner.id <= 0xffff) onDetached(endpointId(owner.id));
+  };
+  const device = attachments.list(owner).find(({ ifindex }) => ifindex !== 0);
+  if (device === undefined) gone();
+  else discardLink(ifIndex(device.ifindex), gone);
 }

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { done } from '../../kv/status.ts';
+import { identityId } from '../identity/table.ts';
 import { isRefusal, type Refusal } from '../ipam/table.ts';
 import { podLabelSource } from './label-source.ts';
 import { EndpointStore } from './persist.ts';
@@ -141,4 +142,19 @@ test('labels can be changed, the rest of an endpoint cannot', () => {
     state: 'waiting-for-identity',
   });
   expect(reflector.patch({ by: 'nothing' }, {})).toMatchObject({ refused: 'not-found' });
+});
+
+test('an endpoint that cannot be written down is refused and taken back', async () => {
+  const { reflector, table } = setUp();
+  const row = created(reflector.create(request('a', 5)));
+  const folder = join(directory, 'state', String(row.id));
+  const waiting = reflector.waitReady(row.id, new AbortController().signal);
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, 'a file in its way');
+  table.upsert({ ...row, identity: identityId(1234), state: 'ready', status: done });
+  expect(await waiting).toMatchObject({
+    refused: 'failed',
+    message: expect.stringContaining(`write the state of endpoint ${row.id}: `),
+  });
+  expect([table.size, existsSync(folder)]).toEqual([0, false]);
 });

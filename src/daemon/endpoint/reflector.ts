@@ -85,7 +85,7 @@ export class EndpointReflector {
       this.#store.save(row);
     } catch (error) {
       this.#store.remove(id);
-      return { refused: 'failed', message: `write the state of endpoint ${id}: ${String(error)}` };
+      return unwritten(id, error);
     }
     this.#claim(request);
     this.#endpoints.upsert(row);
@@ -125,12 +125,20 @@ export class EndpointReflector {
     if (row.status.kind === 'error') {
       return { refused: 'failed', message: `build endpoint ${id}: ${row.status.message}` };
     }
-    if (row.state === 'ready' && row.status.kind === 'done') {
-      this.#store.save(row);
-      return row;
-    }
+    if (row.state === 'ready' && row.status.kind === 'done') return this.#saveReady(row);
     if (!signal.aborted) return undefined;
     return { refused: 'timeout', message: `endpoint ${id} is not ready in time (${row.state})` };
+  }
+
+  /** An endpoint that the next agent would not know of is none: the plugin is told, and takes it back. */
+  #saveReady(row: EndpointRow): EndpointRow | Refusal {
+    try {
+      this.#store.save(row);
+      return row;
+    } catch (error) {
+      this.#detach(row);
+      return unwritten(row.id, error);
+    }
   }
 
   /** Changes what can change while an endpoint lives: its labels. */
@@ -261,6 +269,11 @@ export class EndpointReflector {
   #isTaken(id: EndpointId): boolean {
     return this.#endpoints.get(id) !== undefined || this.#detaching.has(id);
   }
+}
+
+/** The error names the file and the reason, such as ENOSPC. */
+function unwritten(id: EndpointId, error: unknown): Refusal {
+  return { refused: 'failed', message: `write the state of endpoint ${id}: ${String(error)}` };
 }
 
 const notFound: Refusal = { refused: 'not-found', message: 'endpoint not found' };

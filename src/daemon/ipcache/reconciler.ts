@@ -54,10 +54,12 @@ export function reconcileIpcache(
         if (map.delete(encodeKey(prefix))) options.onChangedHands();
       },
       prune(prefixes) {
+        let removed = 0;
         for (const [key] of [...map.entries()]) {
-          if (!prefixes.has(formatPrefix(prefixFromMapped(key.addr, key.prefixlen))))
-            map.delete(key);
+          if (prefixes.has(formatPrefix(prefixFromMapped(key.addr, key.prefixlen)))) continue;
+          if (map.delete(key)) removed++;
         }
+        if (removed > 0) options.onChangedHands();
       },
     },
   });

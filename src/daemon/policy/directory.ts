@@ -33,8 +33,12 @@ export interface DirectoryOptions {
   readonly onFiles: (files: ReadonlyMap<string, FileContent>) => void;
   /** The directory cannot be read; what is in force stays. Undefined when it can again. */
   readonly onTrouble: (message: string | undefined) => void;
+  /** Files are read, but by looking again and again; undefined when the kernel tells again. */
+  readonly onPolling?: (message: string | undefined) => void;
   /** There were files at an earlier time, so that a missing directory is trouble. */
   readonly expectsFiles?: () => boolean;
+  /** Stands in for `fs.watch`, in tests. */
+  readonly watch?: typeof watch;
 }
 
 /** A file must have been left alone for this long before it is read. */
@@ -48,7 +52,7 @@ const awayMs = 5;
 const confirmMs = 20;
 /** Everything is looked at again this often, in case the kernel lost a notification. */
 const rescanMs = 5000;
-/** While the directory is missing, this often. */
+/** While the directory is missing or the kernel does not tell, this often. */
 const missingRescanMs = 250;
 
 interface Seen {
@@ -72,6 +76,7 @@ export class DirectoryWatch implements Disposable {
   #turn: ReturnType<typeof setImmediate> | undefined;
   #rescanTimer: ReturnType<typeof setTimeout> | undefined;
   #trouble: string | undefined;
+  #polling: string | undefined;
   #stopped = false;
 
   constructor(options: DirectoryOptions) {
@@ -127,6 +132,12 @@ export class DirectoryWatch implements Disposable {
       for (const name of present) this.#look(name, false, now);
       for (const name of this.#files.keys()) if (!present.has(name)) this.#look(name, false, now);
     }
+    this.#rescanLater();
+  }
+
+  #rescanLater(): void {
+    clearTimeout(this.#rescanTimer);
+    if (this.#stopped) return;
     const delay = this.#watcher === undefined ? missingRescanMs : rescanMs;
     this.#rescanTimer = setTimeout(() => {
       this.#rescan();
@@ -141,11 +152,13 @@ export class DirectoryWatch implements Disposable {
    */
   #list(): ReadonlySet<string> | undefined {
     const { path, accepts, filesMax } = this.#options;
+    // Before it is read, so that nothing falls between.
+    const polling = this.#watch(path);
     try {
-      this.#watch(path);
       const names = readdirSync(path).filter((name) => !name.startsWith('.') && accepts(name));
       const over = names.length > filesMax;
       this.#report(over ? `read ${path}: more than ${filesMax} files` : undefined);
+      this.#reportPolling(polling);
       return over ? undefined : new Set(names);
     } catch (cause) {
       this.#unwatch();
@@ -163,13 +176,25 @@ export class DirectoryWatch implements Disposable {
     }
   }
 
-  #watch(path: string): void {
-    const { ino } = statSync(path, { bigint: true });
-    if (ino === this.#watchedInode && this.#watcher !== undefined) return;
-    this.#unwatch();
-    this.#watcher = watch(path, (_event, name) => this.#onEvent(name));
-    this.#watcher.on('error', () => this.#unwatch());
-    this.#watchedInode = ino;
+  /** Why the kernel does not tell of changes, which must not keep the files from being read. */
+  #watch(path: string): string | undefined {
+    try {
+      const { ino } = statSync(path, { bigint: true });
+      if (ino === this.#watchedInode && this.#watcher !== undefined) return undefined;
+      this.#unwatch();
+      const watcher = (this.#options.watch ?? watch)(path, (_event, name) => this.#onEvent(name));
+      watcher.on('error', () => {
+        if (watcher !== this.#watcher) return;
+        this.#unwatch();
+        this.#rescanLater();
+      });
+      this.#watcher = watcher;
+      this.#watchedInode = ino;
+      return undefined;
+    } catch (cause) {
+      this.#unwatch();
+      return `watch ${path}: ${errorCode(cause)}: no notifications: polling`;
+    }
   }
 
   /** Notices a missing directory's creation at once; deeper paths are left to the rescan. */
@@ -190,6 +215,12 @@ export class DirectoryWatch implements Disposable {
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
     this.#options.onTrouble(trouble);
+  }
+
+  #reportPolling(polling: string | undefined): void {
+    if (polling === this.#polling) return;
+    this.#polling = polling;
+    this.#options.onPolling?.(polling);
   }
 
   /**

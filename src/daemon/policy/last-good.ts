@@ -17,6 +17,8 @@ import { fileBytesMax } from './parse.ts';
 
 /** Nothing waits for the disk: a packet obeys the new policy first. */
 const writeDelayMs = 20;
+/** A disk that refuses is asked again this much later. */
+const retryDelayMs = 1000;
 
 export class LastGoodPolicies implements Disposable {
   readonly #directory: string;
@@ -24,6 +26,7 @@ export class LastGoodPolicies implements Disposable {
   /** What is to be written; undefined is to be removed. */
   readonly #pending = new Map<string, string | undefined>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #failing = false;
 
   constructor(stateDirectory: string, onError: (error: unknown) => void) {
     this.#directory = join(stateDirectory, 'policies');
@@ -64,21 +67,28 @@ export class LastGoodPolicies implements Disposable {
 
   [Symbol.dispose](): void {
     this.flush();
+    clearTimeout(this.#timer);
   }
 
-  /** Writes what waits, now. */
+  /** Writes what waits, now. What the disk refuses goes on waiting; an error is told once. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const pending = [...this.#pending];
-    for (const [name, text] of pending) {
+    let failure: { readonly error: unknown } | undefined;
+    for (const [name, text] of [...this.#pending]) {
       try {
         this.#write(name, text);
+        this.#pending.delete(name);
       } catch (error) {
-        this.#onError(error);
+        failure ??= { error };
       }
     }
-    this.#pending.clear();
+    const isNews = failure !== undefined && !this.#failing;
+    this.#failing = failure !== undefined;
+    if (failure === undefined) return;
+    this.#timer = setTimeout(() => this.flush(), retryDelayMs);
+    this.#timer.unref();
+    if (isNews) this.#onError(failure.error);
   }
 
   #set(name: string, text: string | undefined): void {

@@ -21,6 +21,7 @@ import type { RuntimeConfig } from '../../bpf/map/runtime-config.ts';
 import { done, failed, type Status, sameStatus } from '../../kv/status.ts';
 import type { Table } from '../../kv/table.ts';
 import type { IdentityId, IdentityRow } from '../identity/table.ts';
+import { Linger } from './linger.ts';
 import { type DesiredPolicyRow, policyIdMax } from './table.ts';
 
 export interface PolicyMaps {
@@ -52,6 +53,9 @@ interface BankContent {
 
 const retryMinMs = 20;
 const retryMaxMs = 10_000;
+/** Far longer than an endpoint takes to be carried to the kernel. */
+const lingerMs = 3_000;
+const lingerWakeMinMs = 100;
 
 /** Starts by itself. Never throws; what failed is in the rows and tried again. */
 export class PolicyReconciler implements Disposable {
@@ -68,6 +72,9 @@ export class PolicyReconciler implements Disposable {
   /** No packet is left that began under the bank before the latest flip. */
   #grace: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #lingeringPolicies = new Linger<number, DesiredPolicyRow>(lingerMs);
+  readonly #lingeringClasses = new Linger<IdentityId, number>(lingerMs);
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   /** Sum of entries that did not fit, for status and metrics. */
   overflow = 0;
 
@@ -90,6 +97,7 @@ export class PolicyReconciler implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#lingerTimer);
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
   }
 
@@ -131,11 +139,9 @@ export class PolicyReconciler implements Disposable {
   }
 
   async #flush(): Promise<void> {
-    const rows = [...this.#options.policies.all()];
-    const classes = new Map<IdentityId, number>();
-    for (const row of this.#options.identities.all()) classes.set(row.id, row.classId);
     const active = (this.#options.runtime.epoch & 1) as Bank;
     const content = this.#banks[active];
+    const { rows, classes } = this.#wanted(content);
     if (content !== undefined && onlyAdds(content, rows, classes)) {
       await this.#fill(active, content, rows, classes);
     } else {
@@ -149,6 +155,30 @@ export class PolicyReconciler implements Disposable {
     this.#forgetUnused();
     this.#report(rows);
     this.#options.onWritten?.(this.overflow);
+  }
+
+  /** What the tables say, and for a while what they said before. */
+  #wanted(content: BankContent | undefined) {
+    const policies = new Map<number, DesiredPolicyRow>();
+    for (const row of this.#options.policies.all()) policies.set(row.policyId, row);
+    const classes = new Map<IdentityId, number>();
+    for (const row of this.#options.identities.all()) classes.set(row.id, row.classId);
+    if (content === undefined) return { rows: [...policies.values()], classes };
+    const extended = {
+      rows: [...this.#lingeringPolicies.extend(policies, content.policies).values()],
+      classes: this.#lingeringClasses.extend(classes, content.classes),
+    };
+    this.#wakeLater();
+    return extended;
+  }
+
+  #wakeLater(): void {
+    const waits = [this.#lingeringPolicies.nextMs, this.#lingeringClasses.nextMs];
+    const nextMs = Math.min(...waits.map((wait) => wait ?? Number.POSITIVE_INFINITY));
+    clearTimeout(this.#lingerTimer);
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    this.#lingerTimer = setTimeout(() => this.#wake(), Math.max(nextMs, lingerWakeMinMs));
+    this.#lingerTimer.unref();
   }
 
   /**

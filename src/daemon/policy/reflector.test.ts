@@ -6,12 +6,15 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
+  watch,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DirectoryWatch } from './directory.ts';
 import { LastGoodPolicies } from './last-good.ts';
 import { PolicyReflector } from './reflector.ts';
+import { describeFiles } from './stand-in.ts';
 import { PolicyRevision, policyFiles, policyRules } from './table.ts';
 
 const policy = (name: string, app = 'web') => `apiVersion: cilium.io/v2
@@ -217,8 +220,92 @@ describe('policy reflector', () => {
       writeFileSync(join(policies(), 'a.yaml'), 'nonsense');
       writeFileSync(join(state(), 'policies/a.yaml'), '\u0000{');
       const { names, files } = start(policies(), lastGood());
-      expect(names()).toEqual(['other']);
+      // A rule that denies everything stands for it.
+      expect(names()).toEqual(['a.yaml', 'other']);
       expect(files.get('a.yaml')).toMatchObject({ rules: 0, revision: 0 });
     });
+  });
+
+  describe('a file of which nothing good is known', () => {
+    const closed = expect.stringContaining('all pods are closed until it is mended');
+
+    test('closes all pods if it is there at start, until it is good', async () => {
+      writeFileSync(join(root, 'a.yaml'), 'nonsense');
+      writeFileSync(join(root, 'b.yaml'), policy('b'));
+      writeFileSync(join(root, 'c.yaml'), '');
+      const { rules, files, names } = start();
+      expect(names()).toEqual(['a.yaml', 'b', 'c.yaml']);
+      expect(rules.by('origin', 'a.yaml')).toMatchObject([
+        {
+          name: 'a.yaml',
+          labels: ['reserved:io.cilium.policy.derived-from=unreadable-policy-file'],
+          rule: { subject: { requirements: [] }, ingress: [], egress: [] },
+        },
+      ]);
+      expect(files.get('a.yaml')).toMatchObject({ rules: 0, status: { message: closed } });
+      expect(describeFiles(files, rules)).toBe(
+        'all pods are closed until these policy files are mended or deleted: a.yaml, c.yaml',
+      );
+      writeFileSync(join(root, 'a.yaml'), 'other nonsense');
+      await until(() => JSON.stringify(files.get('a.yaml')?.status).includes('"attempts":2'));
+      expect(files.get('a.yaml')).toMatchObject({ status: { message: closed } });
+      writeFileSync(join(root, 'a.yaml'), policy('a'));
+      unlinkSync(join(root, 'c.yaml'));
+      await until(() => names().join() === 'a,b');
+      expect(describeFiles(files, rules)).toBeUndefined();
+    });
+
+    test('changes nothing if it comes while the agent runs', async () => {
+      const { rules, files } = start();
+      writeFileSync(join(root, 'a.yaml'), 'nonsense');
+      await until(() => files.get('a.yaml')?.status.kind === 'error');
+      expect(rules.size).toBe(0);
+    });
+
+    test('nor is a directory open that cannot be read', async () => {
+      const directory = join(root, 'files');
+      writeFileSync(directory, 'a file');
+      const { names, files } = start(directory);
+      expect(names()).toEqual([directory]);
+      unlinkSync(directory);
+      mkdirSync(join(root, 'tmp'));
+      writeFileSync(join(root, 'tmp', 'a.yaml'), 'nonsense');
+      writeFileSync(join(root, 'tmp', 'b.yaml'), policy('b'));
+      renameSync(join(root, 'tmp'), directory);
+      await until(() => names().join() === 'a.yaml,b');
+      expect([...files.keys()].sort()).toEqual(['a.yaml', 'b.yaml']);
+    });
+  });
+
+  test('without notifications files are read all the same, and it is told', async () => {
+    writeFileSync(join(root, 'a.yaml'), policy('a'));
+    const seen = new Map<string, string>();
+    let polling: string | undefined;
+    let isExhausted = true;
+    using watched = new DirectoryWatch({
+      path: root,
+      accepts: (name) => name.endsWith('.yaml'),
+      bytesMax: 1000,
+      filesMax: 10,
+      onFiles: (files) => {
+        for (const [name, content] of files) seen.set(name, content.kind);
+      },
+      onTrouble: (message) => expect(message).toBeUndefined(),
+      onPolling: (message) => {
+        polling = message;
+      },
+      watch: ((path: string, listener: () => void) => {
+        if (isExhausted) throw Object.assign(new Error('no more'), { code: 'EMFILE' });
+        return watch(path, listener);
+      }) as typeof watch,
+    });
+    watched.start();
+    expect([...seen]).toEqual([['a.yaml', 'text']]);
+    expect(polling).toContain('EMFILE: no notifications: polling');
+    writeFileSync(join(root, 'b.yaml'), policy('b'));
+    unlinkSync(join(root, 'a.yaml'));
+    await until(() => seen.get('b.yaml') === 'text' && seen.get('a.yaml') === 'deleted');
+    isExhausted = false;
+    await until(() => polling === undefined);
   });
 });

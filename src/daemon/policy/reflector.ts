@@ -3,9 +3,10 @@
  * The policy directory → tables `policy-rules` and `policy-files`. A file is taken as a whole or
  * not at all: while its content is wrong or missing, the rules of its last good content stay in
  * force and the error is in its row, also when an earlier agent read it. Only deleting the file
- * takes its rules away.
+ * takes its rules away. For a file that is there when the agent starts and of which nothing good is
+ * known, a rule that denies everything stands until it is mended.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { done, failed, type Status } from '../../kv/status.ts';
@@ -14,6 +15,7 @@ import { DirectoryWatch, type FileContent } from './directory.ts';
 import type { LastGoodPolicies } from './last-good.ts';
 import { fileBytesMax, type ParsedRule, parsePolicies } from './parse.ts';
 import { ruleRow } from './rule-row.ts';
+import { isClosedBy, standInRow } from './stand-in.ts';
 import type { PolicyFileRow, PolicyRevision, PolicyRuleRow } from './table.ts';
 
 export interface PolicyReflectorOptions {
@@ -38,7 +40,11 @@ const messageLengthMax = 4000;
 export class PolicyReflector implements Disposable {
   readonly #options: PolicyReflectorOptions;
   readonly #watch: DirectoryWatch;
+  /** Why the directory cannot be read, and why it is read without being told of changes. */
   #trouble: string | undefined;
+  #polling: string | undefined;
+  /** What is found now was there before the agent: who wrote it may rely on it. */
+  #starting = true;
 
   constructor(options: PolicyReflectorOptions) {
     this.#options = options;
@@ -51,8 +57,14 @@ export class PolicyReflector implements Disposable {
       expectsFiles: () => (options.lastGood?.names().length ?? 0) > 0,
       onTrouble: (message) => {
         this.#trouble = message;
-        options.onTrouble?.(message);
-        if (message === undefined) this.#dropMissing();
+        this.#reportTrouble();
+        if (message !== undefined) return;
+        this.#closeUnread();
+        this.#dropMissing();
+      },
+      onPolling: (message) => {
+        this.#polling = message;
+        this.#reportTrouble();
       },
     });
   }
@@ -60,9 +72,10 @@ export class PolicyReflector implements Disposable {
   /** The rows of the files that are there are in the tables when it returns. */
   start(): void {
     this.#watch.start();
-    const { directory, files, lastGood } = this.#options;
+    const { directory, files, lastGood, onApplied } = this.#options;
+    const known = lastGood?.names() ?? [];
     const restored: string[] = [];
-    for (const name of lastGood?.names() ?? []) {
+    for (const name of known) {
       if (files.get(name) !== undefined) continue;
       // Being written, or in a directory that cannot be read: else it was deleted meanwhile.
       if (this.#trouble === undefined && !existsSync(join(directory, name))) lastGood?.forget(name);
@@ -71,7 +84,27 @@ export class PolicyReflector implements Disposable {
         restored.push(name);
       }
     }
-    if (restored.length > 0) this.#options.onApplied?.(restored);
+    if (restored.length > 0) onApplied?.(restored);
+    if (this.#trouble === undefined) this.#closeUnread();
+    else if (known.length === 0) {
+      // It may hold anything.
+      this.#refuse(directory, [this.#trouble]);
+      onApplied?.([directory]);
+    }
+  }
+
+  /** The files that are there at the first look and have not been read yet. The start ends here. */
+  #closeUnread(): void {
+    if (!this.#starting) return;
+    const { directory, files, onApplied } = this.#options;
+    const unread = policyFilesIn(directory).filter((name) => files.get(name) === undefined);
+    for (const name of unread) this.#refuse(name, ['is being written']);
+    this.#starting = false;
+    if (unread.length > 0) onApplied?.(unread);
+  }
+
+  #reportTrouble(): void {
+    this.#options.onTrouble?.(this.#trouble ?? this.#polling);
   }
 
   stop(): void {
@@ -119,13 +152,17 @@ export class PolicyReflector implements Disposable {
   }
 
   #refuse(name: string, problems: readonly string[]): void {
-    const { files: table } = this.#options;
+    const { files: table, revision, rules } = this.#options;
     const before = table.get(name) ?? this.#restore(name);
+    if (before === undefined && this.#starting) {
+      this.#replace(name, [standInRow(name, revision.next())]);
+    }
     const attempts = before?.status.kind === 'error' ? before.status.attempts + 1 : 1;
     const first = problems[0] ?? 'cannot be read';
     const all = problems.join('; ');
-    const message =
+    const text =
       all.length > Math.max(messageLengthMax, first.length) ? all.slice(0, messageLengthMax) : all;
+    const message = isClosedBy(rules, name) ? `${text} (${closedText})` : text;
     table.upsert({
       name,
       rules: before?.rules ?? 0,
@@ -164,6 +201,16 @@ export class PolicyReflector implements Disposable {
 }
 
 const deleted: FileContent = { kind: 'deleted' };
+const closedText = 'never read before: all pods are closed until it is mended or deleted';
+
+/** None if the directory cannot be read. */
+function policyFilesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter(isPolicyFile);
+  } catch {
+    return [];
+  }
+}
 
 function isPolicyFile(name: string): boolean {
   return /^[^.].*\.(ya?ml|json)$/.test(name);

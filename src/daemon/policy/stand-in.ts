@@ -1,0 +1,62 @@
+/**
+ * @module
+ * The rule that stands for a policy file that was there when the agent started and of which nothing
+ * good is known: it selects every endpoint and allows nothing, under the file's name. Who wrote the
+ * file may rely on it, so that it is closed until the file is mended or deleted, and seen to be.
+ */
+
+import type { Table } from '../../kv/table.ts';
+import { selectorOf } from './selector.ts';
+import type { PolicyFileRow, PolicyRuleRow } from './table.ts';
+
+const label = 'reserved:io.cilium.policy.derived-from=unreadable-policy-file';
+
+/** The stand-in for a file, in force from the revision on. */
+export function standInRow(file: string, revision: number): PolicyRuleRow {
+  return {
+    key: `${file}|unreadable`,
+    kind: 'CiliumNetworkPolicy',
+    namespace: '',
+    name: file,
+    ruleIndex: 0,
+    rule: {
+      subject: selectorOf({}),
+      description: 'stands for a file that cannot be read, until it can',
+      labels: [],
+      defaultDeny: { ingress: true, egress: true },
+      ingress: [],
+      egress: [],
+    },
+    origin: file,
+    labels: [label],
+    revision,
+  };
+}
+
+/** True if a stand-in is what is in force of the file. */
+export function isClosedBy(rules: Table<PolicyRuleRow>, file: string): boolean {
+  return rules.by('origin', file).some((row) => row.labels.includes(label));
+}
+
+/** What is wrong with the policy files, the gravest alone; undefined if all are in force. For health. */
+export function describeFiles(
+  files: Table<PolicyFileRow>,
+  rules: Table<PolicyRuleRow>,
+): string | undefined {
+  const refused = [...files.all()].filter((row) => row.status.kind === 'error');
+  const names = (rows: readonly PolicyFileRow[]) =>
+    rows
+      .map((row) => row.name)
+      .sort()
+      .join(', ');
+  const closing = refused.filter((row) => isClosedBy(rules, row.name));
+  if (closing.length > 0) {
+    return `all pods are closed until these policy files are mended or deleted: ${names(closing)}`;
+  }
+  const without = refused.filter((row) => row.revision === 0);
+  if (without.length > 0) return `refused, and nothing of it is in force: ${names(without)}`;
+  if (refused.length > 0) {
+    return `refused, their last good content is in force: ${names(refused)}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,78 @@
+/**
+ * @module
+ * Wires the node: its own interface and ranges before the datapath is loaded, then netlink → tables
+ * `devices`, `node-addresses` → native devices and `ipcache`.
+ */
+import { NetlinkSocket } from '../../net/netlink/socket.ts';
+import type { Datapath } from '../datapath.ts';
+import { IpcacheController } from '../ipcache/controller.ts';
+import { reconcileIpcache } from '../ipcache/reconciler.ts';
+import { ensureHostNetwork, SysctlJournal } from '../node/host-interface.ts';
+import { reconcileDevices } from '../node/reconciler.ts';
+import { NodeReflector, readNodeState, selectDevices } from '../node/reflector.ts';
+import { choosePodRanges, type PodRange } from '../pod-ranges.ts';
+import type { AgentConfig } from '../runtime/config.ts';
+import type { AgentCore } from './core.ts';
+
+/** The node's own interface, addresses, routes and sysctls. */
+export function prepareNode(config: AgentConfig): { ranges: PodRange[]; mtu: number } {
+  using socket = NetlinkSocket.open();
+  const state = readNodeState(socket);
+  const ranges = choosePodRanges(config, state);
+  const mtus = selectDevices(state, config.devices).map((device) => device.mtu);
+  const mtu = config.mtu || Math.min(1500, ...mtus);
+  ensureHostNetwork(
+    socket,
+    {
+      ranges: ranges.map((range) => range.range),
+      routers: ranges.map((range) => range.router),
+      mtu,
+    },
+    new SysctlJournal(config.stateDir),
+  );
+  return { ranges, mtu };
+}
+
+/** Starts following the node. `judgeAgain` is called when an address changes hands. */
+export function wireNode(
+  core: AgentCore,
+  datapath: Datapath,
+  ranges: readonly PodRange[],
+  judgeAgain: () => void,
+): void {
+  const { config, tables, resources, lifecycle } = core;
+  const { signal } = lifecycle;
+  resources.use(
+    new NodeReflector(
+      { devices: tables.devices, addresses: tables.nodeAddresses },
+      config.devices,
+      core.problem('read the state of the node'),
+    ),
+  );
+  resources.use(
+    reconcileDevices(
+      tables.devices,
+      {
+        devices: datapath.maps.devices,
+        attachments: datapath.attachments,
+        hooks: [{ program: datapath.programs.fromNetdev, direction: 'ingress' }],
+      },
+      { signal },
+    ),
+  );
+  resources.use(
+    new IpcacheController(tables.ipcache, {
+      endpoints: tables.endpoints,
+      addresses: tables.nodeAddresses,
+      ranges: ranges.map((range) => range.range),
+      families: ranges.map((range) => range.family),
+    }),
+  );
+  resources.use(
+    reconcileIpcache(tables.ipcache, datapath.maps.ipcache, {
+      initialized: core.initialized.promise,
+      signal,
+      onChangedHands: judgeAgain,
+    }),
+  );
+}

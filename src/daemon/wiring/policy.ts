@@ -1,0 +1,128 @@
+/**
+ * @module
+ * Wires policy: the directory of policy files → rules → compiled policies → the policy maps.
+ */
+import type { Datapath } from '../datapath.ts';
+import { PolicyController } from '../policy/controller.ts';
+import { LastGoodPolicies } from '../policy/last-good.ts';
+import { PolicyReconciler } from '../policy/reconciler.ts';
+import { PolicyReflector } from '../policy/reflector.ts';
+import { describeFiles } from '../policy/stand-in.ts';
+import { PolicyRevision } from '../policy/table.ts';
+import { warmUpPolicy } from '../policy/warm-up.ts';
+import type { AgentConfig } from '../runtime/config.ts';
+import type { HealthReporter } from '../runtime/health.ts';
+import type { AgentTables } from '../tables.ts';
+import type { AgentCore } from './core.ts';
+
+const warmUpPieces = 40;
+const warmUpPauseMs = 25;
+
+export interface PolicyParts {
+  readonly revision: PolicyRevision;
+  readonly controller: PolicyController;
+  /** Undefined without `static-cnp-path`. */
+  readonly reflector: PolicyReflector | undefined;
+  readonly reconciler: PolicyReconciler;
+}
+
+export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
+  const { config, tables, resources } = core;
+  const revision = new PolicyRevision();
+  const controller = resources.use(
+    new PolicyController(
+      {
+        rules: tables.policyRules,
+        identities: tables.identities,
+        endpoints: tables.endpoints,
+        policies: tables.policies,
+        cookies: tables.cookies,
+      },
+      { enablePolicy: config.enablePolicy, allowLocalhost: allowsLocalhost(config) },
+      revision,
+    ),
+  );
+  const run = () => void controller.run();
+  // Before the reconciler listens, so that it finds classes and policies computed.
+  resources.use(tables.endpoints.subscribe(run));
+  resources.use(tables.identities.subscribe(run));
+  const reflector = policyReflector(core, revision, run);
+  return { revision, controller, reflector, reconciler: policyReconciler(core, datapath) };
+}
+
+/** `auto` means always under Kubernetes, where the kubelet probes pods. */
+function allowsLocalhost({ allowLocalhost, enableK8s }: AgentConfig): boolean {
+  return allowLocalhost === 'always' || (allowLocalhost === 'auto' && enableK8s);
+}
+
+function policyReflector(
+  { config, tables, health, log, resources }: AgentCore,
+  revision: PolicyRevision,
+  run: () => void,
+): PolicyReflector | undefined {
+  if (config.staticCnpPath === '') return undefined;
+  const directory = health.reporter('policy.directory');
+  const files = health.reporter('policy.files');
+  const reflector = new PolicyReflector({
+    directory: config.staticCnpPath,
+    cluster: config.clusterName,
+    rules: tables.policyRules,
+    files: tables.policyFiles,
+    revision,
+    lastGood: new LastGoodPolicies(config.stateDir, (error) =>
+      log.error('keep the last good content of a policy file', { error: String(error) }),
+    ),
+    onApplied: (names) => {
+      run();
+      reportFiles(files, tables);
+      for (const name of names) {
+        const row = tables.policyFiles.get(name);
+        if (row?.status.kind === 'error')
+          log.error('policy file refused', { name, reason: row.status.message });
+      }
+    },
+    onTrouble: (message) =>
+      message === undefined ? directory.ok('watched') : directory.degraded(message),
+  });
+  return resources.use(reflector);
+}
+
+function policyReconciler(core: AgentCore, datapath: Datapath): PolicyReconciler {
+  const { config, tables, health, log } = core;
+  const report = health.reporter('policy.reconciler');
+  const reconciler = new PolicyReconciler({
+    policies: tables.policies,
+    identities: tables.identities,
+    maps: datapath.maps,
+    runtime: datapath.runtime,
+    entriesMax: config.bpfPolicyMapMax,
+    initialized: core.initialized.promise,
+    onError: (error) => {
+      report.degraded('write policy maps', error);
+      log.error('write policy maps', { error: String(error) });
+    },
+    onWritten: (left) => {
+      const option = `bpf-policy-map-max=${config.bpfPolicyMapMax}`;
+      if (left === 0) report.ok('in force');
+      else
+        report.degraded(
+          `${left} policy entries do not fit into ${option}: denied is what they allow`,
+        );
+    },
+  });
+  return core.resources.use(reconciler);
+}
+
+function reportFiles(report: HealthReporter, { policyFiles, policyRules }: AgentTables): void {
+  const problem = describeFiles(policyFiles, policyRules);
+  if (problem === undefined) report.ok('all in force');
+  else report.degraded(problem);
+}
+
+/** The first policies take the time that later ones do. In pieces: each holds the thread a moment. */
+export async function warmUpInPieces(signal: AbortSignal): Promise<void> {
+  for (let piece = 0; piece < warmUpPieces && !signal.aborted; piece++) {
+    await Bun.sleep(warmUpPauseMs);
+    warmUpPolicy(1);
+  }
+}
