@@ -81,15 +81,22 @@ export class EndpointReflector {
     const id = this.#allocateId(request.id);
     if (typeof id !== 'number') return id;
     const row = newRow(id, request, labels);
-    try {
-      this.#store.save(row);
-    } catch (error) {
-      this.#store.remove(id);
-      return unwritten(id, error);
-    }
+    // Who waits gets it written once, when it is ready: of one cut short nobody was told.
+    const refused = request.syncBuild ? undefined : this.#saveNew(row);
+    if (refused !== undefined) return refused;
     this.#claim(request);
     this.#endpoints.upsert(row);
     return row;
+  }
+
+  #saveNew(row: EndpointRow): Refusal | undefined {
+    try {
+      this.#store.save(row);
+      return undefined;
+    } catch (error) {
+      this.#store.remove(row.id);
+      return unwritten(row.id, error);
+    }
   }
 
   /** Inserts the rows that were found at start. Their addresses are IPAM's own business. */
