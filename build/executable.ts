@@ -3,7 +3,7 @@
  * Compiles src/main.ts and the workers to dist/cilium. The eBPF objects and the
  * native library travel inside it, as src/bpf/gen/objects.ts imports them.
  */
-import { rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { attempt, BuildError, dist, root } from './run.ts';
 
@@ -17,7 +17,9 @@ export async function buildExecutable(): Promise<void> {
   const workers = [...new Bun.Glob('worker-*.ts').scanSync(source)]
     .filter((file) => !file.endsWith('.test.ts'))
     .sort();
-  for (const map of new Bun.Glob('*.js.map').scanSync(dist)) rmSync(join(dist, map));
+  const maps = join(dist, 'maps');
+  rmSync(maps, { recursive: true, force: true });
+  mkdirSync(maps, { recursive: true });
   const { version } = await Bun.file(join(root, 'package.json')).json();
   const commit = (await attempt(['git', 'rev-parse', '--short', 'HEAD'])).output.trim();
   const result = await Bun.build({
@@ -40,6 +42,9 @@ export async function buildExecutable(): Promise<void> {
   });
   if (!result.success) {
     throw new BuildError(`compile dist/cilium\n${result.logs.map(String).join('\n')}`);
+  }
+  for (const map of [...new Bun.Glob('*.map').scanSync(dist)]) {
+    renameSync(join(dist, map), join(maps, map));
   }
   for (const role of roles) {
     const link = join(dist, role);

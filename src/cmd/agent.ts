@@ -2,6 +2,7 @@
  * @module `cilium agent`: one a node. Input: flags, `CILIUM_*`, the config directory. It runs until
  * SIGTERM or SIGINT; packets go on without it.
  */
+import { readFileSync } from 'node:fs';
 import type { Agent } from '../daemon/agent.ts';
 import { ConfigError } from '../daemon/runtime/config-error.ts';
 import { spawnFlowWorker } from '../spawn-flow-worker.ts';
@@ -32,6 +33,8 @@ export async function runAgent(argv: readonly string[]): Promise<number> {
     for (const warning of config.warnings) log.warn(warning);
     const stop = (name: string) => {
       log.info('stopping', { signal: name });
+      // Still starting: what is in the kernel is as sound as after kill -9.
+      if (agent === undefined) process.exit(0);
       void (agent?.stop() ?? Promise.resolve()).then(
         () => stopped.resolve(0),
         (error: unknown) => {
@@ -43,10 +46,42 @@ export async function runAgent(argv: readonly string[]): Promise<number> {
     process.once('SIGTERM', () => stop('SIGTERM'));
     process.once('SIGINT', () => stop('SIGINT'));
     agent = await startAgent(config, { spawnFlowWorker });
+    if (isPrivateMount(config.bpfRoot, config.procfs))
+      log.warn(privateMountWarning(config.bpfRoot));
   } catch (error) {
     printError(`Error: ${error instanceof Error ? error.message : String(error)}`);
     if (argv.includes('--debug') && error instanceof Error) printError(error.stack ?? '');
     return error instanceof ConfigError ? exitUsage : 1;
   }
   return await stopped.promise;
+}
+
+/**
+ * Whether the bpffs at `bpfRoot` is mounted for this process and not for process 1: then it ends with
+ * the mount namespace, as below `ip netns exec`. False when that cannot be found out.
+ */
+export function isPrivateMount(bpfRoot: string, procfs = '/proc'): boolean {
+  try {
+    const own = mountedBpffs(readFileSync(`${procfs}/self/mountinfo`, 'utf8'));
+    const first = mountedBpffs(readFileSync(`${procfs}/1/mountinfo`, 'utf8'));
+    const device = own.find(([point]) => point === bpfRoot)?.[1];
+    return device !== undefined && !first.some(([, other]) => other === device);
+  } catch {
+    return false;
+  }
+}
+
+/** Mount point and device of each bpffs, the last mounted first. proc(5) describes the columns. */
+function mountedBpffs(mountinfo: string): [point: string, device: string][] {
+  return [...mountinfo.matchAll(/^\d+ \d+ (\S+) \S+ (\S+) .*? - bpf /gm)]
+    .map((match): [string, string] => [match[2] ?? '', match[1] ?? ''])
+    .reverse();
+}
+
+function privateMountWarning(bpfRoot: string): string {
+  return (
+    `the bpffs ${bpfRoot} is in a mount namespace that is not that of process 1: what is pinned will ` +
+    'vanish with this mount namespace, packets will not outlive the agent ' +
+    '(in a network namespace start it by nsenter --net=…, not by ip netns exec)'
+  );
 }

@@ -14,6 +14,13 @@ export async function runCni(
   variables: Readonly<Record<string, string | undefined>>,
   argument?: string,
 ): Promise<number> {
+  if (argument !== undefined && !variables['CNI_COMMAND']) {
+    const answer = await (await import('./cni/help.ts')).answerTo(argument);
+    if (answer !== undefined) {
+      print(answer);
+      return 0;
+    }
+  }
   let version: CniVersion = latestVersion;
   let call: LoggedCall | undefined;
   try {

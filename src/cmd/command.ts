@@ -30,6 +30,8 @@ export interface Command {
   readonly flags?: readonly Flag[];
   readonly commands?: readonly Command[];
   readonly examples?: readonly Example[];
+  /** What help says after the examples. */
+  readonly notes?: string;
   /** Works, but is not offered. */
   readonly hidden?: boolean;
   /** Everything after the first positional argument belongs to it, flags included. */

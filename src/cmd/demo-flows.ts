@@ -32,7 +32,6 @@ async function observe(socket: string): Promise<string> {
       `unix://${socket}`,
       '--last',
       String(flowsAsked),
-      '--print-policy-names',
     ],
     { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe', detached: true },
   );

@@ -16,6 +16,7 @@ import { type SandboxPaths, sandboxPaths } from '../sandbox/paths.ts';
 import type { SandboxPod } from '../sandbox/record.ts';
 import { readRecord } from '../sandbox/record.ts';
 import { addPods, finishSandbox, startSandbox } from '../sandbox/sandbox.ts';
+import { shownCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
 import { demoFlows } from './demo-flows.ts';
 import { alreadyUp, buildOrRemove, requireRoot, sayStep, showNext } from './sandbox-steps.ts';
@@ -37,6 +38,7 @@ export const command: Command = {
       const pods = await buildDemo(paths, signal);
       signal.throwIfAborted();
       await showTraffic(paths, pods, signal);
+      signal.throwIfAborted();
       showNext(nextCommands(pods));
     });
   },
@@ -61,7 +63,10 @@ async function showTraffic(
   signal.throwIfAborted();
   printOut(`\nConnections:\n${formatOutcomes(outcomes)}`);
   const flows = await demoFlows(readCurrent()?.hubbleSocketPath ?? paths.hubbleSocket, outcomes);
-  printOut(`\nTheir flows, with the policy that decided each (cilium hubble observe):\n${flows}`);
+  signal.throwIfAborted();
+  printOut(
+    `\nTheir flows, with the policy that decided each (${shownCommand()} hubble observe):\n${flows}`,
+  );
 }
 
 /** One line for each connection: who, where to, and what came of it. */

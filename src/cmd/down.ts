@@ -12,11 +12,17 @@ import { formatLines } from './text-table.ts';
 
 export const command: Command = {
   name: 'down',
-  summary: 'Remove the sandbox and show that the host is as it was',
-  flags: [{ name: 'keep-state', kind: 'boolean', help: "keep the agent's state and the logs" }],
+  summary: 'Remove the sandbox, policies included, and show that the host is as it was',
+  flags: [
+    {
+      name: 'keep-state',
+      kind: 'boolean',
+      help: "keep the agent's state, the policies and the logs",
+    },
+  ],
   examples: [
     ['cilium down', 'remove everything, and show that it is gone'],
-    ['cilium down --keep-state', 'leave state and logs for a look'],
+    ['cilium down --keep-state', 'leave state, policies and logs for a look, until the next up'],
   ],
   run: async ({ flags }) => {
     requireRoot('down');
@@ -27,7 +33,10 @@ export const command: Command = {
     }
     const keepState = flags.boolean('keep-state');
     const { differences } = await removeSandbox(paths, { keepState });
-    if (keepState) printOut(`Kept: ${paths.stateDirectory}, ${paths.logFolder}\n`);
+    if (keepState)
+      printOut(
+        `Kept until the next up: ${paths.stateDirectory}, ${paths.policyFolder}, ${paths.logFolder}\n`,
+      );
     if (differences === undefined) {
       printOut('Removed. It had not come as far as recording the host, so nothing is compared.\n');
       return 0;

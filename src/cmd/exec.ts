@@ -12,8 +12,11 @@ import { findPod, readRecord } from '../sandbox/record.ts';
 import { selfCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
 import { requireRoot } from './sandbox-steps.ts';
+import { printError } from './terminal.ts';
 
 const signalExitBase = 128;
+/** As shells have it. */
+const commandNotFoundExit = 127;
 
 export const command: Command = {
   name: 'exec',
@@ -64,7 +67,10 @@ async function runInPod(
   cgroup: string | undefined,
   words: readonly string[],
 ): Promise<number> {
-  if (Bun.which(words[0] ?? '') === null) throw new Error(`${words[0]}: command not found`);
+  if (Bun.which(words[0] ?? '') === null) {
+    printError(`Error: ${words[0]}: command not found`);
+    return commandNotFoundExit;
+  }
   using netns = Netns.open(netnsPath);
   // The child gets the namespace and the cgroup of the thread that starts it.
   if (cgroup !== undefined) joinCgroup(cgroup, process.pid);

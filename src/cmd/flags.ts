@@ -112,7 +112,9 @@ function checked(flag: Flag, shown: string, value: string | undefined): string {
   }
   if (value === undefined) throw new UsageError(`flag needs an argument: ${shown}`);
   if (flag.kind === 'number' && !/^\d+$/.test(value)) {
-    throw new UsageError(`invalid argument "${value}" for ${shown}: not a number`);
+    throw new UsageError(
+      `invalid argument "${value}" for ${shown}: a whole number is needed, 0 or more`,
+    );
   }
   return value;
 }

@@ -15,7 +15,7 @@ export const command: Command = {
   name: 'hubble',
   summary: 'Flows: what the network does, and which policy decided it',
   commands: hubbleCommands
-    .filter((one) => !one.name.includes(' '))
+    .filter((one) => !one.name.includes(' ') && one.name !== 'list')
     .map((one): Command => asCommand(one.name, one.name))
     .concat({
       name: 'list',
@@ -29,6 +29,7 @@ function asCommand(name: string, path: string): Command {
   return {
     name,
     summary: found?.summary ?? '',
+    examples: (found?.examples ?? []).map(([line, shows]) => [`cilium ${line}`, shows] as const),
     flags: (found?.flags ?? []).map((flag) => ({
       name: flag.name,
       kind: flag.value === undefined ? 'boolean' : 'strings',
@@ -59,11 +60,8 @@ async function dispatch(argv: readonly string[], io: CommandIo): Promise<number>
       return await (await import('./hubble/status.ts')).showStatus(rest, io);
     case 'list':
       return await (await import('./hubble/list.ts')).list(rest, io);
-    case 'version': {
-      const { version, commit } = await import('../version.ts');
-      io.out(new TextEncoder().encode(`hubble ${version}${commit === '' ? '' : `@${commit}`}\n`));
-      return exitCode.ok;
-    }
+    case 'version':
+      return await (await import('./hubble/version.ts')).showVersion(rest, io);
     case '':
     case 'help':
     case '-h':

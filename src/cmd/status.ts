@@ -53,7 +53,7 @@ function nextStep(agent: LocalAgent): string {
   return agent.sandbox === undefined
     ? "Start one here with 'cilium demo', or name its socket with --host."
     : `The sandbox's agent does not answer. Its log is in /run/cilium/${agent.sandbox}/log/agent.log; ` +
-        `'cilium down' removes the sandbox.`;
+        `'cilium up' starts it again, 'cilium down' removes the sandbox.`;
 }
 
 async function fetchStatus({ flags }: Invocation, agent: LocalAgent): Promise<StatusModel> {

@@ -15,6 +15,7 @@ export async function loadTrees(...more: Command[]): Promise<Command> {
     import('./hubble.ts'),
     import('./dbg.ts'),
     import('./agent-help.ts'),
+    import('./cni/help.ts'),
     import('./features.ts'),
     import('./version.ts'),
   ]);

@@ -27,6 +27,9 @@ export const command: Command = {
     if (count > podsMax) throw new UsageError(`--pods ${count}: at most ${podsMax}`);
     const paths = sandboxPaths();
     if (await alreadyUp(paths)) {
+      if (flags.number('pods') !== undefined) {
+        throw new Error("--pods makes pods with a new sandbox only: run 'cilium down' first");
+      }
       showNext(nextCommands(readRecord(paths)?.pods ?? []));
       return 0;
     }

@@ -16,7 +16,9 @@ export async function usageText(
   const examples = examplesOf(path);
   const heading = '\u001b[4m\u001b[1mEXAMPLES\u001b[22m\u001b[24m';
   const text = examples.length === 0 ? usage : `${usage}\n\n${heading}\n\n${lines(examples)}`;
-  const shown = colored ? text : Bun.stripANSI(text);
+  const { notes } = path.at(-1) ?? {};
+  const whole = notes === undefined ? text : `${text}\n\n${notes}`;
+  const shown = colored ? whole : Bun.stripANSI(whole);
   return `${shown.replaceAll(/ +$/gm, '').trimEnd()}\n`;
 }
 

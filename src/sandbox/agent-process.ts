@@ -74,7 +74,8 @@ export async function agentReady(
   }
 }
 
-function isRunning(pid: number): boolean {
+/** Whether there is a process of that number, and not only its remains. */
+export function isRunning(pid: number): boolean {
   try {
     const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return !status.slice(status.lastIndexOf(')') + 2).startsWith('Z');
@@ -92,7 +93,7 @@ export async function isHealthy(paths: Pick<SandboxPaths, 'agentSocket'>): Promi
       signal: AbortSignal.timeout(1000),
     });
     const body = (await response.json()) as { cilium?: { state?: string } };
-    return response.ok && body.cilium?.state === 'Ok';
+    return response.ok && ['Ok', 'Warning'].includes(body.cilium?.state ?? '');
   } catch {
     return false;
   }

@@ -9,7 +9,7 @@ import { addresses, httpUrl, worldPort } from './network.ts';
 import type { SandboxPaths } from './paths.ts';
 import { type PodSpec, podPort } from './pod.ts';
 import type { SandboxPod } from './record.ts';
-import { selfCommand } from './self.ts';
+import { selfCommand, shownCommand } from './self.ts';
 
 export const demoPods: readonly PodSpec[] = [
   { namespace: 'default', name: 'frontend', labels: { app: 'frontend' } },
@@ -109,5 +109,7 @@ export function nextCommands(pods: readonly SandboxPod[]): [command: string, sho
       [`cilium exec intruder -- ${get} ${url}`, 'denied'],
     );
   }
-  return [...lines, ['cilium down', 'remove everything, and show that it is gone']];
+  lines.push(['cilium down', 'remove everything, and show that it is gone']);
+  const own = shownCommand();
+  return lines.map(([command, shows]) => [command.replace(/^cilium/, own), shows]);
 }

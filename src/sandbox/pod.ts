@@ -67,6 +67,7 @@ function cniConfiguration(paths: SandboxPaths, spec: PodSpec): string {
     name: 'cilium',
     type: 'cilium-cni',
     'log-file': `${paths.logFolder}/cni.log`,
+    'state-dir': paths.stateDirectory,
     args: { cni: { labels } },
   });
 }

@@ -8,6 +8,7 @@ import { httpUrl } from './network.ts';
 import { cgroup2Root, parseMounts, sandboxPaths } from './paths.ts';
 import { addressesOf } from './pod.ts';
 import { findPod, readRecord } from './record.ts';
+import { shownCommand } from './self.ts';
 import { compareSnapshots, parseSnapshot } from './snapshot.ts';
 
 let folder = '';
@@ -128,4 +129,10 @@ test('pods by name', () => {
 test('URLs', () => {
   expect(httpUrl('10.0.0.1', 80)).toBe('http://10.0.0.1:80/');
   expect(httpUrl('fd00::1', 80)).toBe('http://[fd00::1]:80/');
+});
+
+test('commands are shown so that they can be copied', () => {
+  expect(shownCommand('dist/cilium', '/usr/bin/cilium')).toBe('cilium');
+  const shown = shownCommand('dist/cilium', null);
+  expect(shown.endsWith('dist/cilium') || shown.startsWith(process.execPath)).toBe(true);
 });

@@ -3,9 +3,11 @@
  * it half-way, `removeSandbox` cleans up: nothing here needs to be undone in order.
  */
 import { mkdirSync } from 'node:fs';
-import { agentReady, prepareAgent, startAgent } from './agent-process.ts';
+import { basename } from 'node:path';
+import { agentReady, isRunning, prepareAgent, startAgent } from './agent-process.ts';
 import { type CurrentSandbox, currentFile } from './current.ts';
-import { createNetwork, worldPort } from './network.ts';
+import { namespacesIn, occupants } from './namespace.ts';
+import { createNetwork, nodeNetns, worldNetns, worldPort } from './network.ts';
 import { runRoot, type SandboxPaths } from './paths.ts';
 import {
   createPod,
@@ -15,7 +17,7 @@ import {
   startPodServer,
   startWorldServer,
 } from './pod.ts';
-import { type SandboxPod, writeJson, writeRecord } from './record.ts';
+import { readRecord, type SandboxPod, writeJson, writeRecord } from './record.ts';
 import { takeSnapshot } from './snapshot.ts';
 
 /** What a caller shows of the progress. */
@@ -42,6 +44,34 @@ export async function startSandbox(
   await servingAt(world, worldPort, signal);
   say(`agent running (process ${agentPid}, log ${paths.logFolder}/agent.log)`);
   return { agentPid };
+}
+
+/** Whether a finished sandbox stands there with all its namespaces, whatever its agent does. */
+export function isStanding(paths: SandboxPaths): boolean {
+  const record = readRecord(paths);
+  if (record === undefined || record.maker !== 0) return false;
+  const standing = new Set(namespacesIn(paths.netnsFolder).values());
+  const needed = [nodeNetns(paths), worldNetns(paths), ...record.pods.map((pod) => pod.netnsPath)];
+  return needed.every((path) => standing.has(basename(path)));
+}
+
+/** Whether the agent's process is there, in the sandbox's namespaces. */
+export function hasAgent(paths: SandboxPaths): boolean {
+  const pid = readRecord(paths)?.agentPid ?? 0;
+  return (
+    isRunning(pid) && occupants(namespacesIn(paths.netnsFolder)).some((one) => one.pid === pid)
+  );
+}
+
+/** Starts the agent of such a sandbox again; it adopts what the last one pinned. Returns its process. */
+export async function restartAgent(
+  paths: SandboxPaths,
+  signal = new AbortController().signal,
+): Promise<number> {
+  const agentPid = startAgent(paths);
+  writeRecord(paths, { maker: 0, agentPid, pods: readRecord(paths)?.pods ?? [] });
+  await agentReady(paths, agentPid, signal);
+  return agentPid;
 }
 
 /** Attaches pods, one after the other said as it is done, and starts their servers. */

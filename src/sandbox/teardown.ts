@@ -32,7 +32,7 @@ const stopTimeoutMs = 2000;
 const killTimeoutMs = 5000;
 
 export interface RemovalOptions {
-  /** Leave the agent's state directory and the logs. */
+  /** Leave the agent's state directory, the policies and the logs. */
   readonly keepState: boolean;
 }
 
@@ -163,7 +163,9 @@ function removeFiles(
   { keepState }: RemovalOptions,
   runRootWasThere: boolean,
 ): void {
-  const keep = new Set(keepState ? [paths.stateDirectory, paths.logFolder] : []);
+  const keep = new Set(
+    keepState ? [paths.stateDirectory, paths.policyFolder, paths.logFolder] : [],
+  );
   if (existsSync(paths.directory)) {
     for (const name of readdirSync(paths.directory)) {
       const path = `${paths.directory}/${name}`;

@@ -147,7 +147,8 @@ describe('agent', () => {
     );
     expect(cleanup.code).toBe(1);
     expect(run('status', '--brief', '--host', `${folder}/agent.sock`).stdout).toBe('OK\n');
-  });
+    // The lock of a state directory is waited for, in case its holder is just ending.
+  }, 20_000);
 
   test('writes the CNI configuration when it is ready, and says so', async () => {
     mkdirSync(`${folder}/net.d`);

@@ -41,6 +41,11 @@ function succeed(...argv: string[]): string {
   return stdout;
 }
 
+/** Process of the sandbox's agent. */
+function agentOf(): number {
+  return JSON.parse(readFileSync('/run/cilium/demo/sandbox.json', 'utf8')).agentPid;
+}
+
 /** What other tests make meanwhile aside: of shared places only what bears our name. */
 function host() {
   return Object.fromEntries(
@@ -153,7 +158,7 @@ describe('demo', () => {
     'every command that it offers works as it says',
     async () => {
       const offered = succeed('demo').split('Try:')[1] ?? '';
-      const lines = [...offered.matchAll(/^ {2}cilium (.*?) +# (.*)$/gm)];
+      const lines = [...offered.matchAll(/^ {2}\S*cilium (.*?) +# (.*)$/gm)];
       expect(lines.length).toBeGreaterThanOrEqual(7);
       for (const [, line = '', shows] of lines) {
         const argv = line.split(' ');
@@ -236,11 +241,16 @@ describe('demo', () => {
     'an agent that was killed is no obstacle',
     () => {
       succeed('up');
-      const { agentPid } = JSON.parse(readFileSync('/run/cilium/demo/sandbox.json', 'utf8'));
-      process.kill(agentPid, 'SIGKILL');
+      process.kill(agentOf(), 'SIGKILL');
       const { code, stderr } = cilium('status');
       expect(code).toBe(1);
       expect(stderr).toContain('Is the agent running?');
+      const policy = '/run/cilium/demo/policies/mine.yaml';
+      copyFileSync(join(examples, 'default-deny.yaml'), policy);
+      expect(succeed('up')).toContain('has taken over pods and policies');
+      expect(existsSync(policy)).toBe(true);
+      succeed('status');
+      process.kill(agentOf(), 'SIGKILL');
       expect(succeed('down')).toContain('The host is as it was before.');
       expect(host()).toEqual(before);
     },

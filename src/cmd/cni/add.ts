@@ -3,6 +3,7 @@
  * not need its answer: addresses beside making the pair, the endpoint beside configuring the pod.
  * What fails half-way is undone here; what was asked of the agent is undone there.
  */
+import { linkAlias } from '../../daemon/endpoint/link-alias.ts';
 import { isKernelError } from '../../net/kernel-error.ts';
 import { formatMac } from '../../net/mac.ts';
 import { NetlinkSocket } from '../../net/netlink/socket.ts';
@@ -70,7 +71,7 @@ async function attach(
   { agent, socket, netns, progress }: Tools,
 ): Promise<string> {
   const allocation = settled(agent.allocate(`${environment.podNamespace}/${environment.podName}`));
-  const made = attempt(() => makeLink(environment, socket, netns));
+  const made = attempt(() => makeLink(environment, conf, socket, netns));
   if ('value' in made) progress.link = made.value;
   const allocated = await allocation;
   if ('error' in allocated) throw allocated.error;
@@ -79,7 +80,7 @@ async function attach(
   const link =
     'value' in made
       ? made.value
-      : await replaceLeftover(environment, agent, socket, netns, made.error);
+      : await replaceLeftover(environment, conf, { agent, socket, netns }, made.error);
   progress.link = link;
   progress.endpointAsked = true;
   const creation = settled(agent.create(endpointRequest(environment, conf, link, addresses)));
@@ -119,17 +120,21 @@ function attempt<T>(work: () => T): Outcome<T> {
   }
 }
 
-function makeLink(environment: CniEnvironment, socket: NetlinkSocket, netns: Netns): PodLink {
-  const hostName = hostInterfaceName(environment.containerId, environment.ifname);
-  return createPodLink(socket, netns, hostName, environment.ifname);
+function makeLink(
+  { containerId, ifname }: CniEnvironment,
+  conf: NetworkConf,
+  socket: NetlinkSocket,
+  netns: Netns,
+): PodLink {
+  const alias = linkAlias(conf.stateDirectory);
+  return createPodLink(socket, netns, hostInterfaceName(containerId, ifname), ifname, alias);
 }
 
 /** An interface of a name that we need is there: an ADD or a DEL that did not come to its end. */
 async function replaceLeftover(
   environment: CniEnvironment,
-  agent: Agent,
-  socket: NetlinkSocket,
-  netns: Netns,
+  conf: NetworkConf,
+  { agent, socket, netns }: Omit<Tools, 'progress'>,
   error: unknown,
 ): Promise<PodLink> {
   if (!isKernelError(error, 'EEXIST')) throw error;
@@ -140,7 +145,7 @@ async function replaceLeftover(
   }
   removeHostLink(socket, hostInterfaceName(containerId, ifname));
   removePodInterface(netns, ifname);
-  return makeLink(environment, socket, netns);
+  return makeLink(environment, conf, socket, netns);
 }
 
 /** REST's EndpointChangeRequest. */

@@ -54,12 +54,16 @@ export function openPodNetns(path: string): Netns {
   }
 }
 
-/** Creates the pair, the host side down, the peer in the pod's namespace. `EEXIST` if it is there. */
+/**
+ * Creates the pair, the host side down and with the alias that says whose it is, the peer in the
+ * pod's namespace. `EEXIST` if it is there.
+ */
 export function createPodLink(
   socket: NetlinkSocket,
   netns: Netns,
   hostName: string,
   podName: string,
+  alias: string,
 ): PodLink {
   const hostMac = randomMac();
   const podMac = randomMac();
@@ -71,6 +75,13 @@ export function createPodLink(
   );
   const link = getLink(socket, hostName);
   if (link === undefined) throw new Error(`create veth ${hostName}: it is gone again`);
+  // By its index: the name may be another's by now. The kernel ignores an alias at creation.
+  try {
+    socket.request(setLink(link.index, { alias }));
+  } catch (error) {
+    removeHostLink(socket, link.index);
+    throw error;
+  }
   return { hostName, hostIndex: link.index, hostMac, podName, podIndex: link.parent, podMac };
 }
 

@@ -33,13 +33,13 @@ export const bpfCtCommand: Command = {
     {
       name: 'list',
       summary: 'List connection tracking entries',
-      positionals: [{ name: 'table', help: 'global' }],
+      positionals: [{ name: 'table', help: 'global, the only one', optional: true }],
       flags: [
         outputFlag,
         { name: 'time-diff', short: 'd', kind: 'boolean', help: 'add time difference to entries' },
       ],
       examples: [
-        ['cilium dbg bpf ct list global', 'every tracked connection'],
+        ['cilium dbg bpf ct list', 'every tracked connection'],
         ['cilium dbg bpf ct list global -d', 'with the age of each'],
       ],
       run: listConnections,
@@ -62,7 +62,7 @@ export const bpfNatCommand: Command = {
 };
 
 async function listConnections(invocation: Invocation): Promise<number> {
-  const [table] = invocation.args;
+  const [table = 'global'] = invocation.args;
   if (table !== 'global') throw new Error(`no connection table "${table}": there is global`);
   const rows = readPinned(await findBpfRoot(invocation), 'cilium_ct_global');
   const entries = rows.map(({ key, value }) => ({
@@ -86,7 +86,7 @@ async function listTranslations(invocation: Invocation): Promise<number> {
     value: natEntryLayout.decode(viewOf(value)),
   }));
   const clock = jiffiesClock();
-  const json = entries.map(({ key, value }) => natJson(key, value, nodeAddresses));
+  const json = entries.flatMap(({ key, value }) => natJson(key, value, nodeAddresses));
   return printValue(invocation, json, () =>
     entries
       .flatMap(({ key, value }) => natText(key, value, nodeAddresses, clock))
@@ -124,25 +124,30 @@ function ctJson({ key, value }: { key: CtKey; value: CtEntry }): unknown {
   };
 }
 
-function natJson(key: CtKey, value: NatEntry, nodeAddresses: ReadonlySet<string>): unknown {
+/** As the text: a row for the way out, `Flags` 0, and one for what comes back, `Flags` 1. */
+function natJson(key: CtKey, value: NatEntry, nodeAddresses: ReadonlySet<string>): unknown[] {
   const [node, remote] = natSides(key, nodeAddresses);
-  return {
+  const pod = { address: addressText(value.addr), port: value.port };
+  const outside = { address: addressText(key.addr[node]), port: key.port[node] };
+  const peer = { address: addressText(key.addr[remote]), port: key.port[remote] };
+  const row = (from: typeof peer, to: typeof peer, flags: number, translated: typeof peer) => ({
     Key: {
-      SourceAddr: addressText(key.addr[remote]),
-      DestAddr: addressText(key.addr[node]),
-      SourcePort: key.port[remote],
-      DestPort: key.port[node],
+      SourceAddr: from.address,
+      DestAddr: to.address,
+      SourcePort: from.port,
+      DestPort: to.port,
       NextHeader: key.proto,
-      Flags: 1,
+      Flags: flags,
     },
     Value: {
       LastSeen: value.lastSeen,
       NeedsCT: 0,
-      Addr: addressText(value.addr),
-      Port: value.port,
+      Addr: translated.address,
+      Port: translated.port,
       EndpointID: value.endpointId,
     },
-  };
+  });
+  return [row(pod, peer, 0, outside), row(peer, outside, 1, pod)];
 }
 
 /** Addresses that pods' packets leave with. */

@@ -1,6 +1,7 @@
 /**
  * @module `dbg ip list|get`: the agent's address cache by REST, with labels looked up per identity.
  */
+import { parseAddress } from '../../net/address.ts';
 import { comparePrefixes, type Prefix, parsePrefix } from '../../net/prefix.ts';
 import type { Command, Invocation } from '../command.ts';
 import type { Flag } from '../flags.ts';
@@ -32,8 +33,8 @@ export const ipCommand: Command = {
     },
     {
       ...ipShow('get', 'Display IP Information'),
-      positionals: [{ name: 'cidr', help: 'address and length, e.g. 10.244.0.2/32' }],
-      examples: [['cilium dbg ip get 10.244.0.2/32', 'one of them']],
+      positionals: [{ name: 'cidr', help: 'an address, or a prefix such as 10.244.0.0/24' }],
+      examples: [['cilium dbg ip get 10.244.0.2', 'one of them']],
     },
   ],
 };
@@ -67,10 +68,12 @@ async function fetchListing(invocation: Invocation): Promise<Listing> {
 
 async function fetchEntries({ client }: Session, cidr: string | undefined): Promise<IpEntry[]> {
   if (cidr === undefined) return client.get('/ip');
-  if (!cidr.includes('/') || parsePrefix(cidr) === undefined) {
+  const family = parseAddress(cidr)?.family;
+  const prefix = family === undefined ? cidr : `${cidr}/${family === 6 ? 128 : 32}`;
+  if (!prefix.includes('/') || parsePrefix(prefix) === undefined) {
     throw new Error(`Unable to parse CIDR "${cidr}": invalid CIDR address: ${cidr}`);
   }
-  return client.get(`/ip?cidr=${encodeURIComponent(cidr)}`, {
+  return client.get(`/ip?cidr=${encodeURIComponent(prefix)}`, {
     route: '/ip',
     answer: 'getIpNotFound',
   });

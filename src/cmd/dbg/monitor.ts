@@ -2,12 +2,16 @@
  * @module `dbg monitor`: events of the datapath as they happen, in upstream's lines. Input: the flow stream
  * of the agent's Hubble server, to which every event of the datapath goes.
  */
+import { existsSync } from 'node:fs';
 import type { Flow } from '../../api/gen/flow/flow.ts';
 import type { Command, Invocation } from '../command.ts';
-import type { Flag } from '../flags.ts';
+import type { Flag, Flags } from '../flags.ts';
 import { printError, printOut } from '../terminal.ts';
+import type { ObserverStream } from './monitor-stream.ts';
 import { type EventKind, eventKind, formatEvent } from './monitor-text.ts';
 import { findHubbleSocket } from './session.ts';
+
+const unreachableExit = 3;
 
 const endpointFlags: readonly Flag[] = [
   { name: 'from', kind: 'strings', help: 'filter by source endpoint id' },
@@ -36,9 +40,30 @@ async function monitor(invocation: Invocation): Promise<number> {
   const { flags } = invocation;
   const wanted = flagSets(invocation);
   const { observerStream } = await import('./monitor-stream.ts');
-  const stream = observerStream(await findHubbleSocket(invocation));
+  const socket = await findHubbleSocket(invocation);
+  if (!existsSync(socket)) {
+    printError(
+      `Error: no Hubble socket ${socket}: is the agent running? --host names another's socket`,
+    );
+    return unreachableExit;
+  }
+  const stream = observerStream(socket);
   printError('Press Ctrl-C to quit');
   process.on('SIGINT', () => stream.cancel());
+  try {
+    await printEvents(stream, flags, wanted);
+    return 0;
+  } catch (error) {
+    printError(`Error: ${error instanceof Error ? error.message : String(error)}`);
+    return unreachableExit;
+  }
+}
+
+async function printEvents(
+  stream: ObserverStream,
+  flags: Flags,
+  wanted: (flow: Flow) => boolean,
+): Promise<void> {
   const numeric = flags.boolean('numeric');
   for await (const event of stream.events) {
     if (event.lost > 0) printOut(`Lost ${event.lost} events\n`);
@@ -47,7 +72,6 @@ async function monitor(invocation: Invocation): Promise<number> {
     if (flags.boolean('json')) printOut(`${JSON.stringify(flow, jsonNumber)}\n`);
     else printOut(`${formatEvent(flow, numeric)}\n`);
   }
-  return 0;
 }
 
 function jsonNumber(_: string, value: unknown): unknown {

@@ -42,7 +42,8 @@ function openMap(bpfRoot: string, name: string): BpfMap {
     if (!isKernelError(error, 'ENOENT')) throw error;
     throw new Error(
       `open map ${path}: no such file or directory\n` +
-        'Is the agent running? Its bpffs can be named with --bpf-root.',
+        'Is the agent running? It says where its maps are, and nothing else remembers it: ' +
+        'without it name its bpffs with --bpf-root or CILIUM_BPF_ROOT.',
     );
   }
 }

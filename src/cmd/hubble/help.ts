@@ -22,6 +22,10 @@ const outputFlag = (forms: string): FlagSpec => ({
 });
 
 export const listFlags: readonly FlagSpec[] = [outputFlag('table, wide or json'), ...serverFlags];
+export const versionFlags: readonly FlagSpec[] = [
+  outputFlag('text or json'),
+  { name: 'help', short: 'h', help: 'Show this help', group: 'Other' },
+];
 export const statusFlags: readonly FlagSpec[] = [
   outputFlag('compact, dict, json or table'),
   ...serverFlags,
@@ -35,10 +39,7 @@ export const hubbleCommands: readonly HubbleCommand[] = [
     flags: observeFlags,
     examples: [
       ['hubble observe -f --verdict DROPPED', 'what is being dropped'],
-      [
-        'hubble observe --pod shop/web -t policy-verdict --print-policy-names',
-        'which policy decided',
-      ],
+      ['hubble observe --pod shop/web -t policy-verdict', 'which policy decided'],
       [
         'hubble observe --since 5m --to-port 443 --not --to-namespace kube-system',
         'a window of time',
@@ -75,7 +76,23 @@ export const hubbleCommands: readonly HubbleCommand[] = [
     flags: listFlags,
     examples: [['hubble list nodes --server relay:4245', 'of a cluster']],
   },
-  { name: 'version', summary: 'Print the version', usage: 'version', flags: [], examples: [] },
+  {
+    name: 'list',
+    summary: 'Nodes and namespaces',
+    usage: 'list nodes|namespaces [flags]',
+    flags: listFlags,
+    examples: [
+      ['hubble list namespaces', 'namespaces with flows'],
+      ['hubble list nodes -o wide', 'nodes, with version and address'],
+    ],
+  },
+  {
+    name: 'version',
+    summary: 'Print the version',
+    usage: 'version [flags]',
+    flags: versionFlags,
+    examples: [['hubble version -o json', 'for scripts']],
+  },
 ];
 
 /** Help of one command, or the list of them for the empty name. */
@@ -112,7 +129,13 @@ function overview(): string {
     'Commands:',
     ...hubbleCommands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
     '',
-    'The server is --server, else HUBBLE_SERVER, else the agent of this machine.',
+    'Examples:',
+    '  hubble observe -f                      every connection and the policy that decided it, live',
+    '  hubble observe --verdict DROPPED       what was dropped last',
+    '  hubble observe --pod shop/web -o json  as JSON lines',
+    '',
+    'The server is --server, else HUBBLE_SERVER (unix:///path or host:port), else that of the agent which',
+    'CILIUM_SOCK names, else of the agent of this machine.',
     'hubble <command> --help tells more.',
     '',
   ].join('\n');

@@ -41,7 +41,7 @@ export async function list(argv: readonly string[], io: CommandIo): Promise<numb
   }
   if (topic === undefined) throw new UsageError('list what? nodes or namespaces');
   const form = values.choice<ListForm>('output', forms, 'table');
-  using client = openClient(values, io);
+  using client = await openClient(values, io);
   await client.connected();
   if (topic === 'nodes') print(formatNodes((await client.nodes()).nodes, form));
   else print(formatNamespaces((await client.namespaces()).namespaces, form));

@@ -106,7 +106,7 @@ export const formatFlags: readonly FlagSpec[] = [
 ];
 
 const flowFormatFlags: readonly FlagSpec[] = [
-  flag('Format', 'print-policy-names', '', 'Name the policies behind a verdict'),
+  flag('Format', 'print-policy-names', '', 'Name the policies behind a verdict (true)'),
   flag('Format', 'color', 'when', 'auto, always or never; NO_COLOR is honoured'),
   flag('Format', 'ip-translation', '', 'Show names for addresses (true)'),
   flag('Format', 'numeric', '', 'Show numbers and addresses only'),

@@ -101,7 +101,7 @@ export function printerOptions(values: FlagValues, io: CommandIo): PrinterOption
     silent: values.isSet('silent-errors'),
     colors: chooseColors(color, io.isTerminal, io.env),
     translateIps: values.text('ip-translation') !== 'false',
-    policyNames: values.isSet('print-policy-names'),
+    policyNames: values.text('print-policy-names') !== 'false',
     numeric: values.isSet('numeric'),
   };
 }

@@ -46,7 +46,7 @@ export async function observe(argv: readonly string[], io: CommandIo): Promise<n
     printer.flush();
     return exitCode.ok;
   }
-  using client = openClient(values, io);
+  using client = await openClient(values, io);
   await client.connected();
   await printStream(client.flows(request), (bytes) => printer.flowBytes(bytes), printer, io.signal);
   return exitCode.ok;
@@ -68,7 +68,7 @@ async function observeEvents(argv: readonly string[], io: CommandIo): Promise<nu
     printer.flush();
     return exitCode.ok;
   }
-  using client = openClient(values, io);
+  using client = await openClient(values, io);
   await client.connected();
   const stream = client.agentEvents(GetAgentEventsRequest.fromPartial(window));
   await printStream(stream, print, printer, io.signal);
@@ -83,8 +83,8 @@ function splitTopic(argv: readonly string[]): [string | undefined, readonly stri
 }
 
 /** A client for the flags that name a server. */
-export function openClient(values: FlagValues, io: CommandIo): HubbleClient {
-  const address = parseServerAddress(values.text('server') ?? defaultHubbleServer(io.env));
+export async function openClient(values: FlagValues, io: CommandIo): Promise<HubbleClient> {
+  const address = parseServerAddress(values.text('server') ?? (await defaultHubbleServer(io.env)));
   return new HubbleClient(
     address,
     durationMs(values, 'timeout', connectMsDefault),

@@ -17,14 +17,42 @@ export interface ServerAddress {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** HUBBLE_SERVER, else the agent of this machine, else the running sandbox's. */
-export function defaultHubbleServer(env: Environment = process.env): string {
+/**
+ * HUBBLE_SERVER, else what the agent of CILIUM_SOCK says, else the agent of this machine, else the
+ * running sandbox's. Throws UnreachableError when that agent does not say it.
+ */
+export async function defaultHubbleServer(env: Environment = process.env): Promise<string> {
   const asked = env['HUBBLE_SERVER'];
   if (asked !== undefined && asked !== '') return asked;
+  const agent = env['CILIUM_SOCK'];
+  if (agent !== undefined && agent !== '') return `unix://${await hubbleSocketOf(agent)}`;
   const local = `unix://${defaultHubbleSocket}`;
   if (existsSync(defaultHubbleSocket)) return local;
   const sandbox = readCurrent()?.hubbleSocketPath;
   return sandbox === undefined ? local : `unix://${sandbox}`;
+}
+
+const askTimeoutMs = 2000;
+
+/** Where the agent on a socket serves flows. */
+async function hubbleSocketOf(agentSocket: string): Promise<string> {
+  const { AgentClient } = await import('../agent-client.ts');
+  const path = agentSocket.replace(/^unix:(\/\/)?/, '');
+  try {
+    const answer = await new AgentClient(path).get<{
+      status?: { daemonConfigurationMap?: { HubbleSocketPath?: string } };
+    }>('/config', { timeoutMs: askTimeoutMs });
+    const socket = answer.status?.daemonConfigurationMap?.HubbleSocketPath ?? '';
+    if (socket !== '') return socket;
+  } catch (error) {
+    const { UnreachableError } = await import('./client.ts');
+    throw new UnreachableError(
+      `ask the agent on ${path} (CILIUM_SOCK) for its Hubble socket: no answer; ` +
+        'name the server with --server or HUBBLE_SERVER',
+      { cause: error },
+    );
+  }
+  return defaultHubbleSocket;
 }
 
 /** `unix:///path`, `unix:path`, `/path`, `host:port`. Throws UsageError. */

@@ -26,8 +26,8 @@ export async function showStatus(argv: readonly string[], io: CommandIo): Promis
     return exitCode.ok;
   }
   const form = values.choice('output', forms, 'compact');
-  const address = parseServerAddress(values.text('server') ?? defaultHubbleServer(io.env));
-  using client = openClient(values, io);
+  const address = parseServerAddress(values.text('server') ?? (await defaultHubbleServer(io.env)));
+  using client = await openClient(values, io);
   await client.connected();
   const healthy = await client.healthy().catch(() => undefined);
   const status = await client.serverStatus();

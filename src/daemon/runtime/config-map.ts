@@ -74,7 +74,7 @@ export function daemonConfigurationMap(config: AgentConfig): Readonly<Record<str
     MTU: config.mtu,
     MonitorAggregation: config.monitorAggregation,
     NATMapEntriesGlobal: config.bpfNatGlobalMax,
-    PolicyAuditMode: config.policyAuditMode,
+    PolicyAuditMode: false,
     ProcFs: config.procfs,
     PrometheusServeAddr: config.prometheusServeAddr,
     RoutingMode: config.routingMode,

@@ -49,12 +49,16 @@ export function readFlags(argv: readonly string[]): OptionTexts {
   return { texts, warnings: [] };
 }
 
+/** Names an agent's socket to the other commands. */
+const clientVariable = 'CILIUM_SOCK';
+
 /** `CILIUM_ENABLE_IPV4=false`. An empty variable counts as unset. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): OptionTexts {
   const texts = new Map<string, string[]>();
   const warnings: string[] = [];
   for (const [variable, text] of Object.entries(env)) {
     if (!variable.startsWith('CILIUM_') || text === undefined || text === '') continue;
+    if (variable === clientVariable) continue;
     const name = variable.slice('CILIUM_'.length).toLowerCase().replaceAll('_', '-');
     if (agentOption(name) === undefined) {
       warnings.push(`environment variable ${printable(variable)} is no known option: ignored`);

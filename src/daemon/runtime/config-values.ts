@@ -120,6 +120,11 @@ export class OptionValues {
     return this.#take(name) as Readonly<Record<string, string>>;
   }
 
+  /** Names of the options that were read. */
+  get taken(): ReadonlySet<string> {
+    return this.#read;
+  }
+
   /** Every option with its effective value, supported or not. */
   all(): Readonly<Record<string, OptionValue>> {
     return Object.fromEntries(this.#values);
@@ -127,12 +132,13 @@ export class OptionValues {
 
   /**
    * One line for each thing that was said and has no effect. Throws ConfigError for an option that
-   * protects and would have no effect. Call it when everything has been read.
+   * protects and would have no effect. Call it when everything has been read. `explained` are those
+   * that somebody else has words for.
    */
-  leftover(): readonly string[] {
+  leftover(explained: ReadonlySet<string>): readonly string[] {
     const warnings = [...this.#warnings];
     for (const name of this.#sources.keys()) {
-      if (this.#read.has(name) || this.#isDefault(name)) continue;
+      if (this.#read.has(name) || explained.has(name) || this.#isDefault(name)) continue;
       const danger = refusedOptions.get(name);
       if (danger !== undefined) {
         throw new ConfigError(name, `not supported yet, and if it were ignored ${danger}`);

@@ -3,11 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { loadAgentConfig } from './config.ts';
+import { loadAgentConfig, supportedOptions } from './config.ts';
+import { optionDescriptions } from './config-descriptions.ts';
 import { ConfigError } from './config-error.ts';
 import { configMap, daemonConfigurationMap } from './config-map.ts';
 import { agentOption, agentOptions, refusedOptions } from './config-options.ts';
 import { parseValue } from './config-parse.ts';
+import { explainedOptions } from './config-unsupported.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'config-test-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -55,7 +57,7 @@ describe('options', () => {
       const variable = `CILIUM_${name.toUpperCase().replaceAll('-', '_')}`;
       for (const config of [load([`--${name}=${text}`]), load([], { [variable]: text })]) {
         expect(config.options[name]).toEqual(parseValue(type, text));
-        expect(config.warnings).toEqual([]);
+        if (!explainedOptions.has(name)) expect(config.warnings).toEqual([]);
       }
     }
   });
@@ -276,4 +278,41 @@ test('any file gives a configuration or a ConfigError', () => {
     }),
     { numRuns: 100 },
   );
+});
+
+describe('options that do nothing yet', () => {
+  test('said outright they are named, also with their default', () => {
+    const { warnings } = load(['--enable-k8s', '--routing-mode=tunnel', '--enable-l7-proxy=true']);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^option enable-k8s=true is not supported yet: no Kubernetes yet/),
+      expect.stringMatching(/^option routing-mode=tunnel is not supported yet/),
+      expect.stringMatching(/^option enable-l7-proxy=true is not supported yet/),
+    ]);
+    expect(load(['--tunnel-protocol=geneve']).warnings).toHaveLength(1);
+    expect(load(['--routing-mode=native', '--enable-k8s=false']).warnings).toEqual([]);
+    expect(load([], { CILIUM_SOCK: '/run/a/cilium.sock' }).warnings).toEqual([]);
+  });
+
+  test('what is described is read, and what is read is described', () => {
+    const inert = [
+      'lib-dir',
+      'api-rate-limit',
+      'label-prefix-file',
+      'max-connected-clusters',
+      'identity-allocation-mode',
+      'kube-proxy-replacement',
+      'ipam',
+      'bpf-ct-timeout-service-tcp',
+      'bpf-ct-timeout-service-any',
+    ];
+    const read = [...supportedOptions()].filter((name) => !inert.includes(name));
+    expect([...optionDescriptions.keys()].sort()).toEqual(read.sort());
+  });
+
+  test('a Hubble socket that somebody names is served', () => {
+    expect(load(['--hubble-socket-path=/run/a/hubble.sock']).enableHubble).toBe(true);
+    expect(load(['--hubble-socket-path=/run/a/h', '--enable-hubble=false']).enableHubble).toBe(
+      false,
+    );
+  });
 });

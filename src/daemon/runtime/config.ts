@@ -10,6 +10,7 @@ import { parseAddress } from '../../net/address.ts';
 import { parsePrefix } from '../../net/prefix.ts';
 import { ConfigError } from './config-error.ts';
 import type { OptionValue } from './config-parse.ts';
+import { explainedOptions, unsupportedValues } from './config-unsupported.ts';
 import { OptionValues } from './config-values.ts';
 
 export type MonitorAggregation = 'none' | 'low' | 'medium' | 'maximum';
@@ -96,12 +97,14 @@ interface MapConfig {
 interface PolicyConfig {
   readonly staticCnpPath: string;
   readonly enablePolicy: 'default' | 'always' | 'never';
-  readonly policyAuditMode: boolean;
   readonly allowLocalhost: 'auto' | 'always' | 'policy';
 }
 
 interface ObservabilityConfig {
-  /** Without Kubernetes Hubble is on unless switched off: there is no ConfigMap to switch it on. */
+  /**
+   * Without Kubernetes, or with a socket named, Hubble is on unless switched off: there is no ConfigMap
+   * to switch it on.
+   */
   readonly enableHubble: boolean;
   readonly hubbleSocketPath: string;
   readonly hubbleListenAddress: string;
@@ -130,7 +133,28 @@ export function loadAgentConfig(
   env: Readonly<Record<string, string | undefined>>,
 ): AgentConfig {
   const values = new OptionValues(argv, env);
-  const fields = {
+  const fields = readFields(values, env);
+  const options = values.all();
+  const explicit = new Set(Object.keys(options).filter((name) => values.isSet(name)));
+  const warnings = [
+    ...values.leftover(explainedOptions),
+    ...unsupportedValues(fields, explicit, options),
+  ];
+  return freeze({ ...fields, options, explicit, warnings });
+}
+
+/** Names of the options that do something. */
+export function supportedOptions(): ReadonlySet<string> {
+  const values = new OptionValues([], {});
+  readFields(values, {});
+  return values.taken;
+}
+
+function readFields(
+  values: OptionValues,
+  env: Readonly<Record<string, string | undefined>>,
+): Omit<AgentConfig, 'options' | 'explicit' | 'warnings'> {
+  return {
     ...processConfig(values),
     ...clusterConfig(values, env),
     ...addressingConfig(values),
@@ -139,9 +163,6 @@ export function loadAgentConfig(
     ...observabilityConfig(values),
     ...cniConfig(values),
   };
-  const options = values.all();
-  const explicit = new Set(Object.keys(options).filter((name) => values.isSet(name)));
-  return freeze({ ...fields, options, explicit, warnings: values.leftover() });
 }
 
 const logLevels = new Set(['debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic']);
@@ -271,7 +292,6 @@ function policyConfig(values: OptionValues): PolicyConfig {
   return {
     staticCnpPath: values.path('static-cnp-path'),
     enablePolicy: values.word('enable-policy', ['default', 'always', 'never']),
-    policyAuditMode: values.bool('policy-audit-mode'),
     allowLocalhost: values.word('allow-localhost', ['auto', 'always', 'policy']),
   };
 }
@@ -292,8 +312,10 @@ function observabilityConfig(values: OptionValues): ObservabilityConfig {
   if ((capacity & (capacity + 1)) !== 0) {
     throw new ConfigError('hubble-event-buffer-capacity', 'must be a power of two less one');
   }
-  const standalone = !values.bool('enable-k8s') && !values.isSet('enable-hubble');
-  const enableHubble = values.bool('enable-hubble') || standalone;
+  const hubbleSocketPath = values.socketPath('hubble-socket-path');
+  const isWanted =
+    !values.bool('enable-k8s') || (values.isSet('hubble-socket-path') && hubbleSocketPath !== '');
+  const enableHubble = values.bool('enable-hubble') || (isWanted && !values.isSet('enable-hubble'));
   const hubbleListenAddress = values.listenAddress('hubble-listen-address');
   const hubbleDisableTls = values.bool('hubble-disable-tls');
   if (enableHubble && hubbleListenAddress !== '' && !hubbleDisableTls) {
@@ -305,7 +327,7 @@ function observabilityConfig(values: OptionValues): ObservabilityConfig {
   const aggregation = values.word('monitor-aggregation', Object.keys(aggregations));
   return {
     enableHubble,
-    hubbleSocketPath: values.socketPath('hubble-socket-path'),
+    hubbleSocketPath,
     hubbleListenAddress,
     hubbleDisableTls,
     hubbleEventBufferCapacity: capacity,
