@@ -239,7 +239,10 @@ test('policy files, while the agent runs and when it starts', async () => {
       async () => (await node.health()).state === 'Ok',
     );
   }
-  expect(await verdicts()).toEqual(['echo', 'timeout']);
+  // Read is not yet in force: that takes some milliseconds more.
+  await eventually('to be in force', async () =>
+    Bun.deepEquals(await verdicts(), ['echo', 'timeout']),
+  );
 
   // At start: what an earlier agent read is in force, and the status says that the file is not.
   node.writePolicy('p.json', unsound.at(-1) ?? '');
@@ -267,7 +270,9 @@ test('policy files, while the agent runs and when it starts', async () => {
     }),
   );
   node.writePolicy('p.json', good);
-  await eventually('to be in force', async () => (await node.health()).state === 'Ok');
-  expect(await verdicts()).toEqual(['echo', 'timeout']);
+  await eventually('to be in force', async () =>
+    Bun.deepEquals(await verdicts(), ['echo', 'timeout']),
+  );
+  expect((await node.health()).state).toBe('Ok');
   expect(pod.name).toBe('a');
 }, 60_000);
