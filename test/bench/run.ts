@@ -11,6 +11,7 @@ import { disposeNodes } from './node.ts';
 
 const benchmarks: Readonly<Record<string, () => Promise<Figure[]>>> = {
   datapath: async () => (await import('./datapath.ts')).datapath(),
+  program: async () => (await import('./program.ts')).program(),
   stream: async () => (await import('./stream.ts')).stream(),
   cni: async () => (await import('./cni.ts')).cni(),
   policy: async () => (await import('./policy.ts')).policy(),

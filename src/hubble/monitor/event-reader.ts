@@ -17,7 +17,7 @@ export type LossCounters = () => readonly number[];
 const busyIntervalMs = 5;
 const idleIntervalMs = 10;
 /** After a quiet second: nobody floods us, so what comes first may wait this long. */
-const quietIntervalMs = 25;
+const quietIntervalMs = 50;
 const quietAfterMs = 1000;
 /** Events between two looks of the followers, so that the flow ring does not overtake them. */
 const batchEvents = 512;
