@@ -54,6 +54,11 @@ const commands: Readonly<Record<string, Entry>> = {
       return (argv) => runHubble(argv);
     },
   },
+  policy: {
+    group: 'Look',
+    summary: 'What policies allow and why: check, explain, compare, try, suggest',
+    load: tree(() => import('./cmd/policy.ts')),
+  },
   dbg: {
     group: 'Look',
     summary: 'Endpoints, identities, policies and eBPF maps of this node',
@@ -164,7 +169,9 @@ function unknown(name: string): number {
   const offered = Object.keys(commands).filter((known) => commands[known]?.hidden !== true);
   const meant = nearest(name, offered);
   const hint = meant === undefined ? "see 'cilium --help'" : `did you mean ${meant}?`;
-  writeSync(2, `cilium: unknown command "${name}": ${hint}\n`);
+  // Copied from who knows where: it must not speak to the terminal.
+  const shown = name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?');
+  writeSync(2, `cilium: unknown command "${shown}": ${hint}\n`);
   return 2;
 }
 

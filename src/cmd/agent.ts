@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Agent } from '../daemon/agent.ts';
 import { ConfigError } from '../daemon/runtime/config-error.ts';
 import { spawnFlowWorker } from '../spawn-flow-worker.ts';
-import { printError, printOut } from './terminal.ts';
+import { printError, printStyled } from './terminal.ts';
 
 const exitUsage = 2;
 
@@ -14,7 +14,7 @@ const exitUsage = 2;
 export async function runAgent(argv: readonly string[]): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) {
     const { agentHelp } = await import('./agent-help.ts');
-    printOut(await agentHelp());
+    printStyled(await agentHelp());
     return 0;
   }
   if (process.geteuid?.() !== 0) {

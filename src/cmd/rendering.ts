@@ -24,11 +24,16 @@ export async function renderValue(form: string, value: unknown): Promise<string>
   throw new UsageError(`unknown output format "${form}": json, yaml or jsonpath='{}'`);
 }
 
-/** JSON as the Go programs print it: `<`, `>` and `&` escaped, bigint as a number. */
+/**
+ * JSON as the Go programs print it: `<`, `>` and `&` escaped, bigint as a number. What JSON leaves
+ * as it is and terminals obey is escaped, too: C1 controls, and what turns the direction of writing.
+ */
 export function goJson(value: unknown, indent: number): string {
   const text = JSON.stringify(value, (_, one: unknown) => plainNumber(one), indent) ?? 'null';
-  const escapes: Record<string, string> = { '<': '\\u003c', '>': '\\u003e', '&': '\\u0026' };
-  return text.replace(/[<>&]/g, (character) => escapes[character] ?? character);
+  return text.replace(
+    /[<>&\u007f-\u009f\p{Cf}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** Counters fit a double in practice; one that does not prints as text rather than wrong. */

@@ -7,7 +7,7 @@ import { type Command, flagsOf, fullName } from './command.ts';
 import { definition } from './definition.ts';
 import { parseArguments, UsageError } from './flags.ts';
 import { nearest } from './nearest.ts';
-import { errorText, printError, printOut } from './terminal.ts';
+import { errorText, printError, printOut, printStyled } from './terminal.ts';
 
 const usageExit = 2;
 
@@ -28,9 +28,11 @@ interface Walk {
 export interface Printer {
   readonly out: (text: string) => void;
   readonly error: (text: string) => void;
+  /** Text with colours. */
+  styled?(text: string): void;
 }
 
-const terminal: Printer = { out: printOut, error: printError };
+const terminal: Printer = { out: printOut, error: printError, styled: printStyled };
 
 /** Finds the command in the tree, reads its flags and runs it. Never throws. */
 export async function runTree(
@@ -43,6 +45,9 @@ export async function runTree(
   const help = flagWords.includes('--help') || flagWords.includes('-h');
   const walk: Walk = { print, help, exitCode: 0, levels: [] };
   try {
+    // The library keeps positional arguments under this name and cannot have a flag of it.
+    const reserved = flagWords.find((word) => /^--?_(=|$)/.test(word));
+    if (reserved !== undefined) throw new UsageError(`unknown flag ${reserved}`);
     const hooks = {
       enter: (path: readonly Command[], level: readonly string[]) => {
         walk.levels.push({ path, argv: level });
@@ -92,7 +97,7 @@ async function runFound(walk: Walk): Promise<void> {
 
 async function showHelp({ print }: Walk, path: readonly Command[]): Promise<void> {
   const { usageText } = await import('./usage.ts');
-  print.out(await usageText(path));
+  (print.styled ?? print.out)(await usageText(path));
 }
 
 /** What a failed walk means, on standard error, and its exit code. */

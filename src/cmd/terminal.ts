@@ -4,13 +4,26 @@
  */
 import { writeSync } from 'node:fs';
 
+/**
+ * What is printed holds names of files, labels and containers that anybody may have chosen: but for
+ * tab and newline nothing in it speaks to a terminal.
+ */
 export function printOut(text: string): void {
-  writeAll(1, text);
+  writeAll(1, harmless(text));
 }
 
-/** One or more lines for people; adds the newline. */
+/** One or more lines for people; adds the newline. Harmless as standard output is. */
 export function printError(text: string): void {
-  writeAll(2, text.endsWith('\n') ? text : `${text}\n`);
+  writeAll(2, harmless(text.endsWith('\n') ? text : `${text}\n`));
+}
+
+/** Text of our own alone, with its colours and movements, to standard output or standard error. */
+export function printStyled(text: string, fd: 1 | 2 = 1): void {
+  writeAll(fd, text);
+}
+
+function harmless(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|[\p{Cf}\u2028\u2029]/gu, '?');
 }
 
 const brokenPipeExit = 141;

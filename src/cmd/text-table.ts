@@ -4,6 +4,8 @@
  * the last cell of a line is not a cell and gets no padding.
  */
 
+import { printable } from '../k8s/problem.ts';
+
 /** A line: its cells and the text after the last of them (`''` when every column is a cell). */
 export type Line = readonly string[];
 
@@ -12,9 +14,11 @@ const minimumColumns = 5;
 
 /**
  * Lays out lines; the last element of each is the text after the cells. Ends with a newline unless
- * there are no lines.
+ * there are no lines. Names of files and labels are in cells: no cell speaks to a terminal or looks
+ * like a line.
  */
-export function formatLines(lines: readonly Line[]): string {
+export function formatLines(given: readonly Line[]): string {
+  const lines = given.map((line) => line.map(printable));
   const out = lines.map(() => '');
   layOut(lines, out, 0, lines.length, 0);
   return out.map((line, index) => `${line}${lines[index]?.at(-1) ?? ''}\n`).join('');

@@ -13,6 +13,7 @@ export async function loadTrees(...more: Command[]): Promise<Command> {
     import('./exec.ts'),
     import('./status.ts'),
     import('./hubble.ts'),
+    import('./policy.ts'),
     import('./dbg.ts'),
     import('./agent-help.ts'),
     import('./cni/help.ts'),

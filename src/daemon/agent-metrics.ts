@@ -16,7 +16,7 @@ export interface MetricSources {
   readonly datapath: Datapath;
   readonly procfs: string;
   readonly policyRevision: () => number;
-  readonly policyOverflow: () => number;
+  readonly policyMaps: () => number;
   readonly conntrackEntries: () => number;
   /** The flow worker's latest figures. */
   readonly hubble: () => FlowWorkerStatus | undefined | null;
@@ -82,8 +82,11 @@ export function registerAgentMetrics(sources: MetricSources): void {
   gauge('cilium_policy_max_revision', 'highest policy revision', [], (self) =>
     self.set(sources.policyRevision()),
   );
-  gauge('cilium_policy_entries_left_out', 'policy entries that found their map full', [], (self) =>
-    self.set(sources.policyOverflow()),
+  gauge('cilium_policy_maps', 'maps of policy entries in the kernel', [], (self) =>
+    self.set(sources.policyMaps()),
+  );
+  gauge('cilium_policy_overflow', 'policies that do not fit their map: all is denied', [], (self) =>
+    self.set([...tables.policies.all()].filter((row) => row.overflow !== undefined).length),
   );
   gauge(
     'cilium_policy_endpoint_enforcement_status',

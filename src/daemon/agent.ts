@@ -21,6 +21,7 @@ import { CniFile } from './cni-configuration.ts';
 import { ConntrackSweeper } from './conntrack/sweeper.ts';
 import { type Datapath, openDatapath } from './datapath.ts';
 import { mapReader } from './map-reader.ts';
+import { policyIdHost } from './policy/table.ts';
 import { checkSocketFree } from './rest/server.ts';
 import { restContext } from './rest-context.ts';
 import type { AgentConfig } from './runtime/config.ts';
@@ -59,8 +60,8 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
   const sources = restoreEndpoints(core, ranges);
   const policy = wirePolicy(core, datapath);
   const judgeAgain = () => policy.reconciler.advanceEpoch();
-  const endpoints = wireEndpoints(core, datapath, sources, judgeAgain);
-  wireNode(core, datapath, ranges, judgeAgain);
+  const endpoints = wireEndpoints(core, datapath, sources, policy.controller, judgeAgain);
+  wireNode(core, datapath, ranges, policy, judgeAgain);
 
   sources.reflector.restore(sources.rows);
   endpoints.compute();
@@ -77,7 +78,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
     datapath,
     procfs: config.procfs,
     policyRevision,
-    policyOverflow: () => policy.reconciler.overflow,
+    policyMaps: () => policy.reconciler.entryMaps,
     conntrackEntries,
     hubble,
   });
@@ -102,6 +103,7 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
     maps: mapReader(config.bpfRoot, datapath.maps),
     compiler: policy.controller.compiler,
     policyRevision,
+    judgeAgain,
     mtu,
     status,
   });
@@ -161,6 +163,8 @@ function startDatapath(
     trace: config.bpfEventsTraceEnabled,
     verdict: config.bpfEventsPolicyVerdictEnabled,
   };
+  datapath.runtime.policyAudit = config.policyAuditMode;
+  datapath.runtime.hostPolicyId = config.enableHostFirewall ? policyIdHost : 0;
   return datapath;
 }
 

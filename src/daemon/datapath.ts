@@ -19,6 +19,7 @@ import { RuntimeConfig } from '../bpf/map/runtime-config.ts';
 import type { Address } from '../net/address.ts';
 import { tryReadSysctl } from '../net/sysctl.ts';
 import { measureHz, readClock } from './conntrack/clock.ts';
+import { worldIdentity } from './identity/table.ts';
 import type { AgentConfig } from './runtime/config.ts';
 
 export interface Datapath extends LoadedDatapath {
@@ -82,12 +83,17 @@ export function openDatapath(config: AgentConfig, routers: readonly Address[]): 
   ensureBpffs(config.bpfRoot);
   healGracePeriods();
   const sizes = mapSizes(config);
+  const isDualStack = new Set(routers.map(({ family }) => family)).size === 2;
   const router = (family: 4 | 6) =>
     routers.find((address) => address.family === family)?.bytes ?? new Uint8Array(16);
   const hz = withClockProgram((program) => measureHz(() => readClock(program)));
   const loaded = loadObjects(config.bpfRoot, sizes, {
     routerIpv4: router(4),
     routerIpv6: router(6),
+    worldIdentityIpv4: worldIdentity(4, isDualStack),
+    worldIdentityIpv6: worldIdentity(6, isDualStack),
+    hostFirewall: config.enableHostFirewall ? 1 : 0,
+    cidrMatchesNodes: config.policyCidrMatchesNodes ? 1 : 0,
     masqueradeIpv4: config.enableIpv4Masquerade ? 1 : 0,
     masqueradeIpv6: config.enableIpv6Masquerade ? 1 : 0,
     ...natPorts(tryReadSysctl('net.ipv4.ip_local_port_range')),

@@ -8,7 +8,9 @@ import type { Datapath } from './datapath.ts';
 import type { EndpointReflector } from './endpoint/reflector.ts';
 import type { IpamAllocator } from './ipam/allocator.ts';
 import type { PolicyCompiler } from './policy/compiler.ts';
+import { policyExport } from './policy/export.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './policy/repository.ts';
+import { policySubject } from './policy/table.ts';
 import type { MapReader, PolicyModel, RestContext, StatusModel } from './rest/context.ts';
 import type { AgentConfig } from './runtime/config.ts';
 import { daemonConfigurationMap } from './runtime/config-map.ts';
@@ -24,6 +26,8 @@ export interface RestSources {
   readonly maps: MapReader;
   readonly compiler: PolicyCompiler;
   readonly policyRevision: () => number;
+  /** Running connections are judged again. */
+  readonly judgeAgain: () => void;
   readonly version: string;
   readonly mtu: number;
   readonly status: () => StatusModel;
@@ -35,6 +39,7 @@ export function restContext(sources: RestSources): RestContext {
     drop: config.bpfEventsDropEnabled,
     trace: config.bpfEventsTraceEnabled,
     verdict: config.bpfEventsPolicyVerdictEnabled,
+    audit: config.policyAuditMode,
   };
   const nodeAddress = (family: 4 | 6) =>
     [...tables.devices.all()]
@@ -68,11 +73,29 @@ export function restContext(sources: RestSources): RestContext {
       if ('refused' in next) return next;
       options = next;
       sources.datapath.runtime.events = next;
+      sources.datapath.runtime.policyAudit = next.audit;
+      sources.judgeAgain();
       return undefined;
     },
     policy: (labels) => policyOf(sources, labels),
     selectors: () => selectorsModel(compiler),
-    endpointPolicy: (identity, revision) => endpointPolicyModel(compiler, identity, revision),
+    policyExport: () =>
+      policyExport({
+        cluster: config.clusterName,
+        nodeName: config.nodeName,
+        hostFirewall: config.enableHostFirewall,
+        revision: sources.policyRevision(),
+        config: compiler.config,
+        rules: tables.policyRules.all(),
+        objects: tables.clusterObjects.all(),
+        identities: tables.identities.all(),
+        endpoints: tables.endpoints.all(),
+        ipcache: tables.ipcache.all(),
+      }),
+    endpointPolicy: (row, revision) =>
+      row.identity === 0
+        ? undefined
+        : endpointPolicyModel(compiler, policySubject(row.identity, row.ports), revision),
   };
 }
 
@@ -92,7 +115,7 @@ function printOptions(options: RuntimeOptions): Readonly<Record<string, string>>
     DropNotification: text(options.drop),
     MonitorAggregationLevel: 'Medium',
     PolicyAccounting: 'Disabled',
-    PolicyAuditMode: 'Disabled',
+    PolicyAuditMode: text(options.audit),
     PolicyTracing: 'Disabled',
     PolicyVerdictNotification: text(options.verdict),
     SourceIPVerification: 'Enabled',

@@ -6,12 +6,16 @@
 import type { EventSwitches } from '../bpf/map/runtime-config.ts';
 import type { Refusal } from './ipam/table.ts';
 
-export type RuntimeOptions = EventSwitches;
+export interface RuntimeOptions extends EventSwitches {
+  /** What policy denies goes on, and is told. */
+  readonly audit: boolean;
+}
 
 const switches: Readonly<Record<string, keyof RuntimeOptions>> = {
   DropNotification: 'drop',
   TraceNotification: 'trace',
   PolicyVerdictNotification: 'verdict',
+  PolicyAuditMode: 'audit',
 };
 
 const words: Readonly<Record<string, boolean>> = {

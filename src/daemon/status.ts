@@ -5,6 +5,7 @@
  */
 
 import type { FlowWorkerStatus } from '../hubble/protocol.ts';
+import { printable } from '../k8s/problem.ts';
 import type { Datapath } from './datapath.ts';
 import type { IpamAllocator } from './ipam/allocator.ts';
 import type { StatusModel } from './rest/context.ts';
@@ -47,7 +48,7 @@ export function statusModel(sources: StatusSources): StatusModel {
     'attach-mode': datapath.attachMode,
     cluster: { ciliumHealth: disabled, nodes: null, self: config.nodeName },
     controllers: controllers(tables),
-    'host-firewall': { mode: 'Disabled' },
+    'host-firewall': { mode: config.enableHostFirewall ? 'Enabled' : 'Disabled' },
     'kube-proxy-replacement': { mode: 'False' },
     proxy: { 'envoy-deployment-mode': 'embedded', 'total-ports': 0, 'total-redirects': 0 },
     ipam: ipam(sources),
@@ -152,7 +153,7 @@ function problems(tables: AgentTables) {
   for (const row of tables.policyFiles.all()) {
     if (row.status.kind !== 'error') continue;
     refused.push(row.name);
-    found.push(`policy file ${row.name}: ${row.status.message}`);
+    found.push(`policy file ${printable(row.name)}: ${row.status.message}`);
   }
   for (const row of tables.policies.all()) {
     if (row.status.kind === 'error')

@@ -4,12 +4,20 @@
  * described in the table.ts of its feature.
  */
 import type { Key, Table } from '../kv/table.ts';
+import { clusterObjects, remotePods } from './cluster/table.ts';
 import { endpoints } from './endpoint/table.ts';
 import { identities } from './identity/table.ts';
 import { addresses } from './ipam/table.ts';
 import { ipcache } from './ipcache/table.ts';
 import { devices, nodeAddresses } from './node/table.ts';
-import { policies, policyCookies, policyFiles, policyRules } from './policy/table.ts';
+import {
+  addressSets,
+  policies,
+  policyCookies,
+  policyFiles,
+  policyPeers,
+  policyRules,
+} from './policy/table.ts';
 import { healthTable } from './runtime/health.ts';
 import { jobTable } from './runtime/jobs.ts';
 
@@ -22,7 +30,11 @@ export function agentTables() {
     ipcache: ipcache(),
     policyFiles: policyFiles(),
     policyRules: policyRules(),
+    clusterObjects: clusterObjects(),
+    remotePods: remotePods(),
     policies: policies(),
+    policyPeers: policyPeers(),
+    addressSets: addressSets(),
     cookies: policyCookies(),
     addresses: addresses(),
     devices: devices(),

@@ -74,7 +74,7 @@ export async function datapath(): Promise<Figure[]> {
 }
 
 /** Slices of both, the order changing every round. */
-async function alternate(
+export async function alternate(
   first: () => Promise<Latencies>,
   second: () => Promise<Latencies>,
 ): Promise<[Latencies, Latencies][]> {
@@ -93,7 +93,11 @@ async function alternate(
   return pairs;
 }
 
-function figureOf(name: string, pairs: readonly [Latencies, Latencies][], bar: number): Figure {
+export function figureOf(
+  name: string,
+  pairs: readonly [Latencies, Latencies][],
+  bar: number,
+): Figure {
   const ratios = pairs.map(([baseline, ours]) => baseline.p50 / ours.p50);
   const failed = pairs.reduce((sum, [a, b]) => sum + a.failed + b.failed, 0);
   const p50 = (index: 0 | 1) =>

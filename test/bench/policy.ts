@@ -72,7 +72,7 @@ async function addIdentities(node: BenchNode): Promise<void> {
   }
 }
 
-class Probe implements Disposable {
+export class Probe implements Disposable {
   readonly #node: BenchNode;
   readonly #process: LineProcess;
 
@@ -98,7 +98,7 @@ class Probe implements Disposable {
     }));
     for (let round = -2; round < count; round++) {
       for (const [at, { document, passes }] of steps.entries()) {
-        const sample = await this.#write(texts[document], passes);
+        const sample = await this.write(texts[document], passes);
         if (round >= 0) results[at]?.samples.push(sample);
       }
     }
@@ -108,7 +108,7 @@ class Probe implements Disposable {
   async removals(count: number): Promise<number[]> {
     const samples: number[] = [];
     for (let round = 0; round < count; round++) {
-      await this.#write(documents.deny, false);
+      await this.write(documents.deny, false);
       samples.push(await this.#ask(`unlink ${this.#path} 1`));
     }
     return samples;
@@ -118,7 +118,8 @@ class Probe implements Disposable {
     return join(this.#node.policies, 'probe.yaml');
   }
 
-  async #write(text: string, passes: boolean): Promise<number> {
+  /** Milliseconds until packets obey the document. */
+  async write(text: string, passes: boolean): Promise<number> {
     const draft = join(this.#node.folder, 'draft');
     await Bun.write(draft, text);
     // What the last change left behind (freed maps, a second look at the file) is not this one's.

@@ -15,6 +15,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Figure[]>>> = {
   stream: async () => (await import('./stream.ts')).stream(),
   cni: async () => (await import('./cni.ts')).cni(),
   policy: async () => (await import('./policy.ts')).policy(),
+  scale: async () => (await import('./scale.ts')).scale(),
   agent: async () => (await import('./agent.ts')).agent(),
   hubble: async () => (await import('./hubble.ts')).hubble(),
 };

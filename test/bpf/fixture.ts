@@ -4,7 +4,8 @@
  * and a native device, run packet by packet with BPF_PROG_TEST_RUN. Nothing is attached: a redirect
  * shows as its verdict, and where it goes in the conntrack row.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   type dropReason,
   dropReasonNames,
@@ -15,6 +16,7 @@ import {
 } from '../../src/bpf/gen/constants.ts';
 import { type CtEntry, type CtKey, decodeFlowRecord } from '../../src/bpf/gen/layouts.ts';
 import { ciliumFragments } from '../../src/bpf/gen/maps.ts';
+import { BpfObject } from '../../src/bpf/libbpf/object.ts';
 import type { BpfProgram, TestResult } from '../../src/bpf/libbpf/program.ts';
 import { RingBufferReader } from '../../src/bpf/libbpf/ring-buffer.ts';
 import type { TypedMap } from '../../src/bpf/libbpf/typed-map.ts';
@@ -79,9 +81,10 @@ export type Family = (typeof families)[number];
 
 export const podA = { id: 11, identity: 1001, policyId: 1, classId: 101 } as const;
 export const podB = { id: 12, identity: 1002, policyId: 2, classId: 102 } as const;
-export const hostIdentity = 1;
+/** The node. Its policy's slot is 0, which is none, unless a test gives it one. */
+export const host = { identity: 1, policyId: 3, classId: 103 } as const;
 export const worldIdentity = { 4: 9, 6: 10 } as const;
-/** Also the peer class of every world address. */
+/** Peer class of every world address. */
 export const worldClass = 109;
 
 export type DropName = keyof typeof dropReason;
@@ -93,7 +96,7 @@ const verdicts: ReadonlyMap<number, Verdict> = new Map([
 ]);
 
 /** A program, and the device whose traffic it sees. */
-export type Hook = 'from-a' | 'from-b' | 'to-a' | 'to-b' | 'from-native';
+export type Hook = 'from-a' | 'from-b' | 'to-a' | 'to-b' | 'from-native' | 'to-native';
 
 /** An event in words. Cookies are those of the fixture's policies, 0 where none was asked. */
 export interface SeenEvent {
@@ -108,7 +111,10 @@ export interface SeenEvent {
   readonly endpoints: readonly [number, number];
   readonly flags: readonly string[];
   readonly cookie: { readonly ingress: number; readonly egress: number };
+  readonly matchType: { readonly ingress: number; readonly egress: number };
   readonly direction: number;
+  /** Of a drop: 1 for the programs of devices, 2 for those of pods. */
+  readonly file: number;
   readonly tracePoint: number;
   /** Source and destination. */
   readonly macs: readonly [string, string];
@@ -127,6 +133,7 @@ export interface FixtureOptions {
   readonly constants?: Constants;
 }
 
+const vlanObject = join(import.meta.dir, '../../dist/bpf/test/vlan_tagged.o');
 const zeroAddress = new Uint8Array(16);
 const sizes = { conntrack: 4096, nat: 4096, policyEntries: 256, endpoints: 64 };
 const lifetimes = { ctTcp: 100_000, ctTcpSyn: 6000, ctTcpFin: 1000, ctAny: 6000, ctFresh: 6000 };
@@ -203,6 +210,7 @@ export class Fixture implements AsyncDisposable {
       'to-a': [this.programs.toContainer, a],
       'to-b': [this.programs.toContainer, b],
       'from-native': [this.programs.fromNetdev, native],
+      'to-native': [this.programs.toNetdev, native],
     };
     this.#fillTables();
   }
@@ -219,8 +227,15 @@ export class Fixture implements AsyncDisposable {
     for (const map of [this.maps.conntrack, this.maps.snat, this.fragments]) {
       for (const [key] of [...map.entries()]) (map as TypedMap<unknown, unknown>).delete(key);
     }
+    for (const [key] of [...this.maps.addressSets.entries()]) this.maps.addressSets.delete(key);
+    this.config.addressSets = [false, false];
+    this.config.policyAudit = false;
+    this.#setClasses();
+    this.setEndpoint(podA, this.ifindex.a);
+    this.setEndpoint(podB, this.ifindex.b);
     this.drain();
-    await this.setPolicies(new Map([podA, podB].map(({ policyId }) => [policyId, openPolicy])));
+    const all = [podA, podB, host];
+    await this.setPolicies(new Map(all.map(({ policyId }) => [policyId, openPolicy])));
   }
 
   /** Sets policies in both banks and moves the epoch by two, so that the bank stays. */
@@ -249,7 +264,24 @@ export class Fixture implements AsyncDisposable {
   }
 
   run(hook: Hook, packet: Uint8Array): Outcome {
-    const result = this.testRun(hook, packet);
+    return this.#outcome(hook, this.testRun(hook, packet));
+  }
+
+  /** Runs a frame whose VLAN tag the kernel keeps beside it, as it does on the way in. */
+  runTagged(hook: Hook, packet: Uint8Array): Outcome {
+    const [program, ifindex] = this.#hooks[hook];
+    using object = BpfObject.open('vlan_tagged', readFileSync(vlanObject));
+    object.load();
+    const next = new Uint8Array(new Uint32Array([program.fd]).buffer);
+    object.map('vlan_next').update(new Uint8Array(4), next);
+    const context = deviceContext(ifindex);
+    const result = withNetns(this.netns.fd, () =>
+      object.program('vlan_tagged').testRun({ packet, context, repeat: 1 }),
+    );
+    return this.#outcome(hook, result);
+  }
+
+  #outcome(hook: Hook, result: TestResult): Outcome {
     const events = this.drain();
     const verdict = verdicts.get(result.returned);
     if (verdict === undefined) throw new RangeError(`verdict ${result.returned} of ${hook}`);
@@ -300,13 +332,13 @@ export class Fixture implements AsyncDisposable {
     return values.reduce((sum, { packets }) => sum + Number(packets), 0);
   }
 
-  setEndpoint(pod: typeof podA | typeof podB, ifindex: number): void {
+  setEndpoint(pod: typeof podA | typeof podB, ifindex: number, flags = 0): void {
     const { a, b } = { a: addresses[4], b: addresses[6] };
     const name = pod.id === podA.id ? 'a' : 'b';
     const [ipv4, ipv6] = [a[name], b[name]].map((text) => requireAddress(text).bytes);
     const { id, identity, policyId } = pod;
     const row = {
-      ...{ ifindex, id, identity, policyId, flags: 0 },
+      ...{ ifindex, id, identity, policyId, flags },
       ...{ mac: requireMac(podMac), nodeMac: requireMac(nodeMac), ipv4: ipv4!, ipv6: ipv6! },
     };
     this.maps.endpoints.update(ifindex, row);
@@ -319,29 +351,45 @@ export class Fixture implements AsyncDisposable {
     const prefixlen = address.family === 4 ? 96 + length : length;
     this.maps.ipcache.update(
       { prefixlen, addr: address.bytes },
-      { identity, addressSet: 0, tunnelEndpoint: zeroAddress, flags },
+      { identity, tunnelEndpoint: zeroAddress, flags },
     );
   }
 
-  setClass(identity: number, classId: number): void {
-    this.maps.identityClass.update({ identity, addressSet: 0 }, { classId: [classId, classId] });
+  /** Sets the class of a peer, and its group, in both banks. */
+  setClass(identity: number, classId: number, { groupId = 1, addressSet = 0 } = {}): void {
+    this.maps.identityClass.update(
+      { identity, addressSet },
+      { classId: [classId, classId], groupId: [groupId, groupId] },
+    );
+  }
+
+  /** Says by bank which set the addresses of a block are in. */
+  setAddressSet(prefix: string, id: readonly [number, number]): void {
+    const { address, length } = requirePrefix(prefix);
+    const prefixlen = address.family === 4 ? 96 + length : length;
+    const key = { prefixlen, addr: address.bytes };
+    this.maps.addressSets.update(key, { outside: id, inside: id });
+  }
+
+  /** What every peer is without a test's own doing. */
+  #setClasses(): void {
+    for (const { identity, classId } of [podA, podB, host]) this.setClass(identity, classId);
+    for (const family of families) this.setClass(worldIdentity[family], worldClass);
   }
 
   #fillTables(): void {
     this.setEndpoint(podA, this.ifindex.a);
     this.setEndpoint(podB, this.ifindex.b);
-    this.setClass(podA.identity, podA.classId);
-    this.setClass(podB.identity, podB.classId);
+    this.#setClasses();
     this.setIpcache('10.1.0.0/24', 2, ipcacheFlags.IPCACHE_UNROUTABLE);
     this.setIpcache('fd01::/64', 2, ipcacheFlags.IPCACHE_UNROUTABLE);
     for (const family of families) {
       const { gateway, node } = addresses[family];
       const bits = family === 4 ? 32 : 128;
       for (const address of [gateway, node]) {
-        this.setIpcache(`${address}/${bits}`, hostIdentity, ipcacheFlags.IPCACHE_HOST);
+        this.setIpcache(`${address}/${bits}`, host.identity, ipcacheFlags.IPCACHE_HOST);
       }
       this.setIpcache(family === 4 ? '0.0.0.0/0' : '::/0', worldIdentity[family]);
-      this.setClass(worldIdentity[family], worldClass);
     }
     this.maps.devices.update(this.ifindex.native, {
       ipv4: requireAddress(addresses[4].node).bytes,
@@ -381,14 +429,16 @@ export interface EntrySpec {
   readonly port?: number;
   readonly portPrefix?: number;
   readonly deny?: boolean;
+  readonly isDefault?: boolean;
   readonly cookie?: number;
+  readonly matchType?: number;
 }
 
 /** An entry; what is absent is a wildcard. */
 export function entry(direction: 'ingress' | 'egress', spec: EntrySpec = {}): PolicyMapEntry {
-  const { classId = 0, proto = 0, port = 0, deny = false, cookie = 500 } = spec;
-  const { portPrefix = port === 0 ? 0 : 16 } = spec;
-  return { direction, classId, proto, port, portPrefix, deny, cookie, matchType: 1 };
+  const { classId = 0, proto = 0, port = 0, cookie = 500, matchType = 1 } = spec;
+  const { portPrefix = port === 0 ? 0 : 16, isDefault = false, deny = isDefault } = spec;
+  return { direction, classId, proto, port, portPrefix, deny, isDefault, cookie, matchType };
 }
 
 export interface ConnectionRow {
@@ -440,7 +490,9 @@ function describeEvent(view: DataView, offset: number): SeenEvent {
     endpoints: [record.srcEndpoint, record.dstEndpoint],
     flags: flags.map(([name]) => name.replace('EVENT_', '')).filter((name) => name !== 'IPV6'),
     cookie: { ingress: record.cookie0, egress: record.cookie1 },
+    matchType: { ingress: record.matchType0, egress: record.matchType1 },
     direction: record.direction,
+    file: record.file,
     tracePoint: record.tracePoint,
     macs: [mac(80), mac(86)],
   };

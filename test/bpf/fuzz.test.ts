@@ -6,7 +6,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { addressFromBytes, formatAddress, requireAddress } from '../../src/net/address.ts';
-import { addresses, entry, Fixture, families, type Hook, podA, podB, policy } from './fixture.ts';
+import {
+  addresses,
+  entry,
+  Fixture,
+  families,
+  type Hook,
+  host,
+  podA,
+  podB,
+  policy,
+} from './fixture.ts';
 import {
   arp,
   discovery,
@@ -18,6 +28,8 @@ import {
   podMac,
   proto,
   routerMessage,
+  sctp,
+  tagged,
   tcp,
   udp,
 } from './packet.ts';
@@ -28,7 +40,7 @@ beforeAll(() => {
 });
 afterAll(() => fixture[Symbol.asyncDispose]());
 
-const hooks: readonly Hook[] = ['from-a', 'from-b', 'to-a', 'to-b', 'from-native'];
+const hooks: readonly Hook[] = ['from-a', 'from-b', 'to-a', 'to-b', 'from-native', 'to-native'];
 const ports = { sport: 40000, dport: 80 };
 const payload = new Uint8Array(64).fill(9);
 
@@ -47,7 +59,11 @@ function frames(): Uint8Array[] {
       tcp(extended, { ...ports, payload }),
       udp(ip, { ...ports, payload }),
       udp({ from: a, to: world }, ports),
+      sctp(ip, ports),
+      sctp({ from: a, to: world }, ports),
+      tagged(udp(ip, ports)),
       udp({ from: world, to: node }, ports),
+      udp({ from: node, to: world }, ports),
       echo(ip, { kind: 'request', id: 3 }),
       echo({ from: b, to: a }, { kind: 'reply', id: 3 }),
       icmpError({ from: b, to: a }, 'unreachable', udp(ip, ports)),
@@ -135,7 +151,7 @@ describe('changed bytes', () => {
         const { verdict, packet } = fixture.run(hook, frame);
         if (verdict === 'drop') return;
         // Left over: what is no pod's business, and our answers about the gateway.
-        const isForStack = hook === 'from-native' && verdict === 'pass';
+        const isForStack = hook.endsWith('-native') && verdict === 'pass';
         expect(isForStack || isDiscovery(hook, verdict, packet)).toBe(true);
         expect([...fixture.maps.conntrack.entries()]).toHaveLength(0);
       }),
@@ -162,6 +178,48 @@ describe('changed bytes', () => {
   });
 });
 
+test('where the node’s policy denies everything, nothing from or to it passes', async () => {
+  await using guarded = new Fixture({ constants: { hostFirewall: 1 } });
+  await guarded.reset();
+  guarded.config.hostPolicyId = host.policyId;
+  await guarded.setPolicies(new Map([[host.policyId, policy('both')]]));
+  const native = fc.constantFrom('from-native', 'to-native');
+  let judged = 0;
+  fc.assert(
+    fc.property(broken, native, (frame, hook) => {
+      const { verdict } = guarded.run(hook as Hook, frame);
+      expect([...guarded.maps.conntrack.entries()]).toHaveLength(0);
+      if (!isOfNode(hook as Hook, frame)) return;
+      judged++;
+      expect(verdict).toBe('drop');
+    }),
+    { numRuns: 3000 },
+  );
+  expect(judged).toBeGreaterThan(50);
+});
+
+/** IP from or to an address of the node, as the program is there to see; not neighbour discovery. */
+function isOfNode(hook: Hook, frame: Uint8Array): boolean {
+  const type = (frame[12]! << 8) | frame[13]!;
+  const family = type === etherType.ipv4 ? 4 : 6;
+  if (family === 6 && type !== etherType.ipv6) return false;
+  // The stack refuses other versions itself.
+  if (family === 4 && (frame[14]! >> 4 !== 4 || (frame[14]! & 15) < 5)) return false;
+  const [source, length] = family === 4 ? [26, 4] : [22, 16];
+  const isIncoming = hook === 'from-native';
+  const [from, to] = [source, source + length].map((at) =>
+    formatAddress(addressFromBytes(frame.subarray(at, at + length))),
+  ) as [string, string];
+  const { gateway, node } = addresses[family];
+  const own = isIncoming ? to : from;
+  if (own !== gateway && own !== node) return false;
+  if (family === 4) return !/^(22[4-9]|23\d|255\.255\.255\.255)/.test(to);
+  const isDiscovering = frame[20] === proto.icmpv6 && frame[54]! >= 133 && frame[54]! <= 137;
+  // Behind an extension header there may be discovery as well.
+  const isExtended = [0, 43, 44, 60].includes(frame[20]!);
+  return !to.startsWith('ff') && !isDiscovering && !isExtended;
+}
+
 /**
  * Exactly what neither policy nor conntrack is asked about: between a pod and its node, never routed,
  * under the pod's own or a link-local address.
@@ -174,11 +232,11 @@ function isDiscovery(hook: Hook, verdict: string, frame: Uint8Array): boolean {
     const sender = frame.subarray(28, 32).toHex();
     const own = verdict === 'redirect' ? addresses[4].gateway : addresses[4][name];
     const isSender = (ip: string) => sender === requireAddress(ip).bytes.subarray(12).toHex();
-    return hook !== 'from-native' && (!isFromPod || isSender(own) || isSender('0.0.0.0'));
+    return !hook.endsWith('-native') && (!isFromPod || isSender(own) || isSender('0.0.0.0'));
   }
   const [nextHeader, hopLimit, icmpType, code] = [20, 21, 54, 55].map((at) => frame[at]);
   const isPlain = nextHeader === proto.icmpv6 && hopLimit === 255 && code === 0;
-  if (type !== etherType.ipv6 || !isPlain || hook === 'from-native') return false;
+  if (type !== etherType.ipv6 || !isPlain || hook.endsWith('-native')) return false;
   const at = (offset: number) =>
     formatAddress(addressFromBytes(frame.subarray(offset, offset + 16)));
   const isLinkLocal = (ip: string) => /^fe[89ab].:/.test(ip);

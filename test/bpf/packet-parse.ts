@@ -5,7 +5,7 @@
  */
 import { addressFromBytes, formatAddress } from '../../src/net/address.ts';
 import { formatMac } from '../../src/net/mac.ts';
-import { etherType, icmpErrors, onesSum, proto, pseudoHeader } from './packet.ts';
+import { crc32c, etherType, icmpErrors, onesSum, proto, pseudoHeader } from './packet.ts';
 
 export interface ParsedPacket {
   readonly smac: string;
@@ -121,16 +121,23 @@ function parseNetwork(frame: Uint8Array, at: number, isQuoted: boolean): Network
   if (network.protocol === proto.icmp || network.protocol === proto.icmpv6) {
     return parseIcmp(frame, base, isQuoted);
   }
-  if (network.protocol !== proto.tcp && network.protocol !== proto.udp) return base;
-  const isTcp = network.protocol === proto.tcp;
+  const headerLength = headerLengths.get(network.protocol);
+  if (headerLength === undefined) return base;
   return {
     ...base,
     sport: word(body, 0),
     dport: word(body, 2),
-    tcpFlags: isTcp ? (body[13] ?? 0) : 0,
-    payload: body.subarray(isTcp ? 20 : 8),
+    tcpFlags: network.protocol === proto.tcp ? (body[13] ?? 0) : 0,
+    payload: body.subarray(headerLength),
   };
 }
+
+/** Of the transports that have ports. */
+const headerLengths: ReadonlyMap<number, number> = new Map([
+  [proto.tcp, 20],
+  [proto.udp, 8],
+  [proto.sctp, 12],
+]);
 
 function parseIcmp(frame: Uint8Array, base: NetworkPacket, isQuoted: boolean): NetworkPacket {
   const body = base.payload;
@@ -149,11 +156,20 @@ function parseIcmp(frame: Uint8Array, base: NetworkPacket, isQuoted: boolean): N
 function wrongTransport(header: NetworkHeader, body: Uint8Array): string[] {
   const { protocol, from, to, family } = header;
   const name = Object.entries(proto).find(([, number]) => number === protocol)?.[0];
-  if (name === undefined || name === 'sctp') return [];
+  if (name === undefined || name === 'gre') return [];
+  if (name === 'sctp') return isSctpSummed(body) ? [] : ['sctp'];
   if (protocol === proto.udp && word(body, 6) === 0) return family === 4 ? [] : ['udp'];
   const isSummedAlone = protocol === proto.icmp;
   const pseudo = isSummedAlone ? new Uint8Array(0) : pseudoHeader(from, to, protocol, body.length);
   return onesSum(pseudo, body) === 0xffff ? [] : [name];
+}
+
+/** The sum is over the packet with a sum of 0, and no address. */
+function isSctpSummed(body: Uint8Array): boolean {
+  const zeroed = body.slice();
+  zeroed.fill(0, 8, 12);
+  const sum = new DataView(body.buffer, body.byteOffset, body.length).getUint32(8, true);
+  return crc32c(zeroed) === sum;
 }
 
 function word(bytes: Uint8Array, at: number): number {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import {
   arp,
+  crc32c,
   discovery,
   echo,
   fragments,
@@ -31,6 +32,11 @@ test('an IPv4 header as in the textbook', () => {
     { sport: 1, dport: 2, payload: new Uint8Array(0) },
   );
   expect(frame.subarray(14, 34).toHex()).toBe('4500001c000040004011b8b8c0a80001c0a800c7');
+});
+
+test('CRC-32C of RFC 3720, section B.4', () => {
+  expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+  expect(crc32c(new Uint8Array(32).fill(0xff))).toBe(0x62a8ab43);
 });
 
 for (const ip of pairs) {

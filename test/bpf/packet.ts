@@ -6,8 +6,11 @@
 import { requireAddress, wireBytes } from '../../src/net/address.ts';
 import { requireMac } from '../../src/net/mac.ts';
 
-export const proto = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
-export const etherType = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
+export const proto = { icmp: 1, tcp: 6, udp: 17, gre: 47, icmpv6: 58, sctp: 132 } as const;
+export const etherType = {
+  ...{ ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd },
+  ...{ vlan: 0x8100, serviceVlan: 0x88a8 },
+} as const;
 
 export const podMac = '02:00:00:00:00:0a';
 export const nodeMac = '02:00:00:00:00:01';
@@ -166,6 +169,37 @@ export function udp(ip: Ip, transport: Transport & { readonly unsummed?: boolean
   const datagram = concat(be16(sport), be16(dport), be16(8 + payload.length), be16(0), payload);
   if (transport.unsummed === true) return ipPacket(ip, proto.udp, datagram);
   return ipPacket(ip, proto.udp, summed(ip, proto.udp, datagram, 6));
+}
+
+/** The polynomial of CRC-32C, bits reversed. */
+const crc32cPolynomial = 0x82f63b78;
+
+/** CRC-32C (RFC 9260, appendix A), as SCTP has it in its header. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? crc32cPolynomial : 0);
+  }
+  return ~crc >>> 0;
+}
+
+/** A packet of SCTP with one chunk, by default an INIT without parameters. */
+export function sctp(ip: Ip, { sport, dport, payload = initChunk }: Transport): Uint8Array {
+  const packet = concat(be16(sport), be16(dport), be32(0), be32(0), payload);
+  new DataView(packet.buffer).setUint32(8, crc32c(packet), true);
+  return ipPacket(ip, proto.sctp, packet);
+}
+
+const initChunk = concat(
+  Uint8Array.of(1, 0),
+  be16(20),
+  ...[be32(0x0a0b0c0d), be32(65_536), be16(1), be16(1), be32(1)],
+);
+
+/** The frame with a VLAN tag in it. */
+export function tagged(frame: Uint8Array, type: number = etherType.vlan, vlan = 5): Uint8Array {
+  return concat(frame.subarray(0, 12), be16(type), be16(vlan), frame.subarray(12));
 }
 
 /** Another transport, or one with a header of the test's own. */

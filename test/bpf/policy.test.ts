@@ -244,7 +244,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'an unknown transport, even where all is allowed',
-    packet: (family) => transport(aToB(family), proto.sctp, new Uint8Array(32)),
+    packet: (family) => transport(aToB(family), proto.gre, new Uint8Array(32)),
     expect: { verdict: 'drop', reason: 'DROP_CT_UNKNOWN_PROTO' },
   },
   {
@@ -364,6 +364,7 @@ for (const family of families) {
           identities: [podA.identity, podB.identity],
           endpoints: [podA.id, podB.id],
           ...{ flags: [], cookie: { ingress: 0, egress: 0 }, direction: 2, tracePoint: 0 },
+          ...{ matchType: { ingress: 0, egress: 0 }, file: 2 },
           macs: [podMac, nodeMac],
         },
       ]);
@@ -402,7 +403,10 @@ test('an identity has its own class in each bank', async () => {
   await fixture.setPolicies(allowClass);
   const bank = fixture.config.epoch & 1;
   const classId: [number, number] = bank === 0 ? [301, 300] : [300, 301];
-  fixture.maps.identityClass.update({ identity: podB.identity, addressSet: 0 }, { classId });
+  fixture.maps.identityClass.update(
+    { identity: podB.identity, addressSet: 0 },
+    { classId, groupId: [1, 1] },
+  );
   expect(fixture.run('from-a', web(4)).verdict).toBe('drop');
   fixture.config.epoch += 1;
   expect(fixture.run('from-a', web(4)).verdict).toBe('redirect');
@@ -410,13 +414,12 @@ test('an identity has its own class in each bank', async () => {
   fixture.setClass(podB.identity, podB.classId);
 });
 
-test('an identity without a class is met by wildcards only', async () => {
+test('a peer that no selector names is met by wildcards only', async () => {
   await fixture.reset();
-  fixture.maps.identityClass.delete({ identity: podB.identity, addressSet: 0 });
+  fixture.setClass(podB.identity, 1);
   const none = entry('egress', { classId: 1, deny: true });
   await fixture.setPolicies(new Map([[podA.policyId, policy('egress', [none, entry('egress')])]]));
   expect(fixture.run('from-a', web(6)).verdict).toBe('redirect');
-  fixture.setClass(podB.identity, podB.classId);
 });
 
 test('events are sent as far as they are wanted', async () => {

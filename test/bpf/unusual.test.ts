@@ -229,10 +229,13 @@ describe('headers', () => {
   });
 
   const { a, b } = addresses[6];
+  /** Extension headers that are looked through. */
+  const longestChain = 8;
   const chains: readonly (readonly Extension[])[] = [
     [{ header: 'hop-by-hop' }],
     [{ header: 'destination', bytes: 24 }],
     [{ header: 'hop-by-hop' }, { header: 'routing', bytes: 24 }, { header: 'destination' }],
+    new Array<Extension>(longestChain).fill({ header: 'destination' }),
   ];
   for (const extensions of chains) {
     const named = extensions.map(({ header }) => header).join(', ');
@@ -245,7 +248,7 @@ describe('headers', () => {
   }
 
   test('a chain of too many extension headers', () => {
-    const extensions = new Array<Extension>(5).fill({ header: 'destination' });
+    const extensions = new Array<Extension>(longestChain + 1).fill({ header: 'destination' });
     const packet = tcp({ from: a, to: b, extensions }, ports);
     expect(fixture.run('from-a', packet)).toMatchObject({ reason: 'DROP_INVALID_EXTHDR' });
     expect(fixture.run('to-b', packet)).toMatchObject({ reason: 'DROP_INVALID_EXTHDR' });

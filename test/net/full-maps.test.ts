@@ -11,7 +11,7 @@ const policyMax = 256;
 /** Odd numbers, so that no two become one prefix. */
 const many = Array.from({ length: 320 }, (_, at) => 20_001 + at * 2);
 
-test('policy map: what does not fit is denied, with a status', async () => {
+test('policy map: an endpoint whose policy does not fit is closed, with a status', async () => {
   await using node = await TestNode.create({ flags: [`--bpf-policy-map-max=${policyMax}`] });
   const [server, client, other] = await Promise.all(
     ['server', 'client', 'other'].map((name) => node.addPod(name)),
@@ -39,13 +39,20 @@ test('policy map: what does not fit is denied, with a status', async () => {
     );
   });
   const before = node.drops('DROP_POLICY');
-  for (const family of families) expect(await open(server.address[family])).toBe(policyMax);
-  expect(node.drops('DROP_POLICY') - before).toBeGreaterThanOrEqual(2 * (many.length - policyMax));
+  for (const family of families) expect(await open(server.address[family])).toBe(0);
+  expect(node.drops('DROP_POLICY') - before).toBeGreaterThanOrEqual(2 * many.length);
   // Another policy that is part of the same change is whole.
   expect(await open(other.address[4])).toBe(40);
   const health = await node.health();
   expect(health.state).toBe('Warning');
-  expect(health.msg).toContain(`${many.length - policyMax} policy entries do not fit`);
+  expect(health.msg).toContain(`bpf-policy-map-max=${policyMax} entries deny everything`);
+  expect(health.msg).toContain(`default/server needs ${many.length}`);
+  expect(health.msg).toContain('CiliumNetworkPolicy default/many ingress[0]');
+  const flows = await node.flows(200);
+  const denied = flows.filter((flow) => flow.ingress_denied_by.length > 0);
+  expect(denied.flatMap((flow) => flow.ingress_denied_by.flatMap((each) => each.labels))).toContain(
+    'reserved:io.cilium.policy.derived-from=policy-map-overflow',
+  );
 
   await node.changePolicy(() =>
     node.writePolicy(

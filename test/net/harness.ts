@@ -41,6 +41,12 @@ export interface NodeOptions {
   readonly executable?: string;
 }
 
+/** What a pod is called in Kubernetes; a test may call it otherwise. */
+export interface KubernetesName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 export interface Pod {
   readonly name: string;
   readonly containerId: string;
@@ -245,8 +251,13 @@ export class TestNode implements AsyncDisposable {
       readonly containerId?: string;
       readonly labels?: Readonly<Record<string, string>>;
       readonly stdin?: string;
+      readonly kubernetes?: KubernetesName;
     },
   ): Promise<CniAnswer> {
+    const { namespace, name: podName } = call.kubernetes ?? {
+      namespace: 'default',
+      name: call.name,
+    };
     const labels = Object.entries(call.labels ?? {}).map(([key, value]) => ({ key, value }));
     const conf = {
       cniVersion: '1.1.0',
@@ -267,7 +278,7 @@ export class TestNode implements AsyncDisposable {
           CNI_NETNS: call.netns ?? this.namespaces.path(`pod-${call.name}`),
           CNI_IFNAME: 'eth0',
           CNI_PATH: '/opt/cni/bin',
-          CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${call.name}`,
+          CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${podName}`,
         },
         stdin: call.stdin ?? JSON.stringify(conf),
       },
@@ -291,9 +302,10 @@ export class TestNode implements AsyncDisposable {
   async addPod(
     name: string,
     labels: Readonly<Record<string, string>> = { app: name },
+    kubernetes: KubernetesName = { namespace: 'default', name },
   ): Promise<Pod> {
     const netnsPath = this.createPodNetns(name);
-    const { exitCode, json, stdout } = await this.cni('ADD', { name, labels });
+    const { exitCode, json, stdout } = await this.cni('ADD', { name, labels, kubernetes });
     if (exitCode !== 0) {
       this.namespaces.delete(`pod-${name}`);
       throw new Error(`add pod ${name}: ${stdout}`);
@@ -321,8 +333,8 @@ export class TestNode implements AsyncDisposable {
     return answer;
   }
 
-  /** The traffic process of a pod, or of `node`, `router` or `world`. */
-  async traffic(of: Pod | 'node' | 'router' | 'world'): Promise<TrafficProcess> {
+  /** The traffic process of a pod, or of `node`, `router`, `world` or `far`. */
+  async traffic(of: Pod | 'node' | 'router' | 'world' | 'far'): Promise<TrafficProcess> {
     const name = typeof of === 'string' ? of : `pod-${of.name}`;
     const known = this.#traffic.get(name);
     if (known !== undefined) return known;

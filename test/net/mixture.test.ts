@@ -126,13 +126,23 @@ test('a build that fills the bank in force is caught', async () => {
   const broken = await buildVariant('broken-flip', [
     {
       file: 'src/daemon/policy/reconciler.ts',
-      from: 'const target = (1 - active) as Bank;',
-      to: 'const target = active;',
+      from: 'const other = this.#bank(target.epoch + 1);',
+      to: 'const other = active;',
     },
     {
       file: 'src/daemon/policy/reconciler.ts',
-      from: 'this.#options.runtime.epoch += 1;',
-      to: 'this.#options.runtime.epoch += 2;',
+      from: 'target.epoch += 1;',
+      to: 'target.epoch += 2;',
+    },
+    {
+      // One policy after the other, so that there is something to see.
+      file: 'src/daemon/policy/bank.ts',
+      from: 'const result = await this.#target.install(slots);',
+      to: `let result = await this.#target.install([]);
+    for (const one of slots) {
+      result = await this.#target.install([one]);
+      await new Promise((done) => setTimeout(done, 1));
+    }`,
     },
   ]);
   await using node = await TestNode.create({ executable: broken });

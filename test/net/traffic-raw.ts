@@ -100,11 +100,13 @@ function checksum(bytes: Uint8Array): number {
   return ~sum & 0xffff;
 }
 
-/** struct sockaddr_in or sockaddr_in6. */
-function socketAddress(host: string): Uint8Array {
+/** struct sockaddr_in or sockaddr_in6. Raw sockets of IPv6 want no port. */
+export function socketAddress(host: string, port = 0): Uint8Array {
   const { family, bytes } = requireAddress(host);
   const out = new Uint8Array(family === 4 ? 16 : 28);
-  new DataView(out.buffer).setUint16(0, family === 4 ? libc.AF_INET : libc.AF_INET6, true);
+  const view = new DataView(out.buffer);
+  view.setUint16(0, family === 4 ? libc.AF_INET : libc.AF_INET6, true);
+  view.setUint16(2, port);
   if (family === 4) out.set(bytes.subarray(12), 4);
   else out.set(bytes, 8);
   return out;

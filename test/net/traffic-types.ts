@@ -69,6 +69,26 @@ export type PingOutcome =
   | { readonly kind: 'timeout' }
   | { readonly kind: 'refused'; readonly message: string };
 
+/** One thing to reach; `sctp` is a packet that opens an association, and never answered. */
+export interface ReachTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+}
+
+/**
+ * Of one target: `y` answered, `n` no answer in time, `r` refused or unreachable, `s` sent (sctp:
+ * whether it arrived is asked of the receiver, by its tag).
+ */
+export type ReachLetter = 'y' | 'n' | 'r' | 's';
+
+export interface ReachSpec {
+  readonly targets: readonly ReachTarget[];
+  readonly timeoutMs: number;
+  /** The tag of the first sctp target; those that follow have the next numbers. */
+  readonly firstTag?: number;
+}
+
 type Call<Argument, Result> = (argument: Argument) => Result | Promise<Result>;
 
 export interface TrafficCalls {
@@ -93,5 +113,11 @@ export interface TrafficCalls {
   readonly ping: Call<PingSpec, PingOutcome>;
   /** An Ethernet frame as it is, out of an interface by index. */
   readonly sendFrame: Call<{ device: number; hex: string }, void>;
+  /** Reaches for all targets at once. A letter for each, in order. */
+  readonly reach: Call<ReachSpec, ReachLetter[]>;
+  /** Opens the sockets at which packets of SCTP are seen. */
+  readonly sctpServe: Call<Record<string, never>, void>;
+  /** Tags of the associations that somebody has tried to open here, since the last time. */
+  readonly sctpArrived: Call<Record<string, never>, number[]>;
   readonly counters: Call<Record<string, never>, Record<string, number>>;
 }

@@ -6,6 +6,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { ping, sendFrame } from './traffic-raw.ts';
+import { reach, sctpArrived, sctpServe } from './traffic-reach.ts';
 import type {
   ConnectLoopReport,
   ConnectOutcome,
@@ -382,6 +383,9 @@ const calls: TrafficCalls = {
   lastPeer: () => lastPeer,
   ping,
   sendFrame,
+  reach,
+  sctpServe,
+  sctpArrived,
   counters: () => counters(),
 };
 

@@ -21,6 +21,8 @@ export const addresses = {
   router: { 4: '172.30.0.1', 6: 'fd00:172:30::1' },
   routerOutside: { 4: '203.0.113.1', 6: '2001:db8:1::1' },
   world: { 4: '203.0.113.10', 6: '2001:db8:1::10' },
+  routerBeyond: { 4: '198.51.100.1', 6: '2001:db8:2::1' },
+  far: { 4: '198.51.100.10', 6: '2001:db8:2::10' },
   podGateway: { 4: '10.244.0.1', 6: 'fd00:10:244::1' },
 } as const;
 export const podRanges = { 4: '10.244.0.0/24', 6: 'fd00:10:244::/120' } as const;
@@ -135,6 +137,22 @@ function bringUp(
 function defaultRoute(socket: NetlinkSocket, family: 4 | 6, via: string, device: IfIndex): void {
   const destination = requirePrefix(family === 4 ? '0.0.0.0/0' : '::/0');
   socket.request(addRoute({ destination, via: requireAddress(via), device }));
+}
+
+/** Adds `far` behind the router: outside as the world is, and in another network. */
+export function createFar(namespaces: Namespaces): void {
+  const far = namespaces.create('far');
+  namespaces.within('far', () => writeSysctl('net.ipv6.conf.default.accept_dad', '0'));
+  namespaces.within('router', (socket) => {
+    socket.request(createVeth({ name: 'beyond' }, { name: 'eth0', netnsFd: far.fd }));
+    bringUp(socket, 'beyond', addresses.routerBeyond);
+  });
+  namespaces.within('far', (socket) => {
+    const device = bringUp(socket, 'eth0', addresses.far);
+    for (const family of families) {
+      defaultRoute(socket, family, addresses.routerBeyond[family], device);
+    }
+  });
 }
 
 /** Lets the world reach pods by their own addresses. */

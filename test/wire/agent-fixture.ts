@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { podLabelSource } from '../../src/daemon/endpoint/label-source.ts';
+import { LabelSource } from '../../src/daemon/endpoint/label-source.ts';
 import { EndpointStore } from '../../src/daemon/endpoint/persist.ts';
 import { EndpointReflector } from '../../src/daemon/endpoint/reflector.ts';
 import { type EndpointRow, endpoints } from '../../src/daemon/endpoint/table.ts';
@@ -57,10 +57,13 @@ export class AgentFixture {
       endpoints: this.endpoints,
       addresses: this.ipam,
       store: this.store,
-      labels: podLabelSource((pod) => podIdentityLabels({ ...pod, cluster: 'default' }, filter)),
+      labels: new LabelSource((pod) => podIdentityLabels({ ...pod, cluster: 'default' }, filter), {
+        pod: () => undefined,
+        namespaceLabels: () => undefined,
+      }),
     });
     for (const { id, labels } of reservedIdentities) {
-      this.identities.upsert({ id, labels, reserved: true, refCount: 0, classId: 1 });
+      this.identities.upsert({ id, labels, reserved: true, refCount: 0 });
     }
     this.context = makeContext(this, options.settings ?? {});
     this.#follow(options);
@@ -90,7 +93,7 @@ export class AgentFixture {
   /** Marks an endpoint as built. */
   finish(row: EndpointRow): void {
     const id = identityId(1000);
-    this.identities.upsert({ id, labels: row.labels, reserved: false, refCount: 1, classId: 1 });
+    this.identities.upsert({ id, labels: row.labels, reserved: false, refCount: 1 });
     this.endpoints.upsert({
       ...row,
       identity: id,
@@ -169,6 +172,7 @@ function makeContext(agent: AgentFixture, settings: Partial<RestSettings>): Rest
     },
     policy: (labels) => ({ revision: 3, rules: labels.length === 0 ? [{ a: 1 }] : [] }),
     selectors: () => [],
+    policyExport: () => ({}),
     endpointPolicy: () => undefined,
   };
 }

@@ -200,6 +200,7 @@ test('an endpoint is created, found by every name, and deleted', async () => {
       identity: {
         labels: [
           'k8s:app=web',
+          'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop',
           'k8s:io.cilium.k8s.policy.cluster=default',
           'k8s:io.kubernetes.pod.namespace=shop',
         ],

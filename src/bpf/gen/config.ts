@@ -9,6 +9,10 @@ export interface DatapathConfig {
   readonly masqueradeIpv6: number;
   readonly natPortMin: number;
   readonly natPortMax: number;
+  readonly worldIdentityIpv4: number;
+  readonly worldIdentityIpv6: number;
+  readonly hostFirewall: number;
+  readonly cidrMatchesNodes: number;
   readonly ctTcp: number;
   readonly ctTcpSyn: number;
   readonly ctTcpFin: number;
@@ -16,7 +20,7 @@ export interface DatapathConfig {
   readonly ctFresh: number;
 }
 export const datapathConfig: ConfigLayout<DatapathConfig> = {
-  size: 60,
+  size: 72,
   encode(config, view) {
     if (config.routerIpv4 !== undefined) {
       writeBytes(view, 0, 16, config.routerIpv4);
@@ -36,20 +40,32 @@ export const datapathConfig: ConfigLayout<DatapathConfig> = {
     if (config.natPortMax !== undefined) {
       view.setUint16(36, config.natPortMax, true);
     }
+    if (config.worldIdentityIpv4 !== undefined) {
+      view.setUint32(40, config.worldIdentityIpv4, true);
+    }
+    if (config.worldIdentityIpv6 !== undefined) {
+      view.setUint32(44, config.worldIdentityIpv6, true);
+    }
+    if (config.hostFirewall !== undefined) {
+      view.setUint8(48, config.hostFirewall);
+    }
+    if (config.cidrMatchesNodes !== undefined) {
+      view.setUint8(49, config.cidrMatchesNodes);
+    }
     if (config.ctTcp !== undefined) {
-      view.setUint32(40, config.ctTcp, true);
+      view.setUint32(52, config.ctTcp, true);
     }
     if (config.ctTcpSyn !== undefined) {
-      view.setUint32(44, config.ctTcpSyn, true);
+      view.setUint32(56, config.ctTcpSyn, true);
     }
     if (config.ctTcpFin !== undefined) {
-      view.setUint32(48, config.ctTcpFin, true);
+      view.setUint32(60, config.ctTcpFin, true);
     }
     if (config.ctAny !== undefined) {
-      view.setUint32(52, config.ctAny, true);
+      view.setUint32(64, config.ctAny, true);
     }
     if (config.ctFresh !== undefined) {
-      view.setUint32(56, config.ctFresh, true);
+      view.setUint32(68, config.ctFresh, true);
     }
   },
 };

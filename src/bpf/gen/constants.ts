@@ -3,6 +3,7 @@
 /** enum endpoint_flags */
 export const endpointFlags = {
   ENDPOINT_HOST: 1,
+  ENDPOINT_AUDIT: 2,
 } as const;
 
 /** enum ipcache_flags */
@@ -24,6 +25,7 @@ export const policyDirectionNames: ReadonlyMap<number, string> = new Map([
 /** enum policy_entry_flags */
 export const policyEntryFlags = {
   POLICY_ENTRY_DENY: 1,
+  POLICY_ENTRY_DEFAULT: 2,
 } as const;
 
 /** enum policy_match */
@@ -56,7 +58,8 @@ export const policyConfigFlags = {
   POLICY_CLASSES_INGRESS: 32,
   POLICY_CLASSES_EGRESS: 64,
   POLICY_OVERFLOW: 128,
-  POLICY_AUDIT: 256,
+  POLICY_GROUPS_INGRESS: 512,
+  POLICY_GROUPS_EGRESS: 1024,
 } as const;
 
 /** enum leg_kind */
@@ -90,6 +93,9 @@ export const runtimeFlags = {
   RUNTIME_EVENTS_DROP: 1,
   RUNTIME_EVENTS_TRACE: 2,
   RUNTIME_EVENTS_VERDICT: 4,
+  RUNTIME_ADDRESS_SETS_0: 8,
+  RUNTIME_ADDRESS_SETS_1: 16,
+  RUNTIME_POLICY_AUDIT: 32,
 } as const;
 
 /** enum metric_direction */
@@ -170,7 +176,6 @@ export const dropReason = {
   DROP_UNROUTABLE: 151,
   DROP_CT_CREATE_FAILED: 155,
   DROP_INVALID_EXTHDR: 156,
-  DROP_FRAG_NOSUPPORT: 157,
   DROP_NO_CONFIG: 165,
   DROP_UNSUPPORTED_L2: 166,
   DROP_NAT_NO_MAPPING: 167,
@@ -178,6 +183,7 @@ export const dropReason = {
   DROP_FRAG_NOT_FOUND: 175,
   DROP_FORBIDDEN_ICMP6: 176,
   DROP_POLICY_DENY: 181,
+  DROP_VLAN_FILTERED: 182,
   DROP_TTL_EXCEEDED: 196,
   DROP_MULTICAST_HANDLED: 201,
   DROP_EP_NOT_READY: 203,
@@ -194,7 +200,6 @@ export const dropReasonNames: ReadonlyMap<number, string> = new Map([
   [151, 'DROP_UNROUTABLE'],
   [155, 'DROP_CT_CREATE_FAILED'],
   [156, 'DROP_INVALID_EXTHDR'],
-  [157, 'DROP_FRAG_NOSUPPORT'],
   [165, 'DROP_NO_CONFIG'],
   [166, 'DROP_UNSUPPORTED_L2'],
   [167, 'DROP_NAT_NO_MAPPING'],
@@ -202,6 +207,7 @@ export const dropReasonNames: ReadonlyMap<number, string> = new Map([
   [175, 'DROP_FRAG_NOT_FOUND'],
   [176, 'DROP_FORBIDDEN_ICMP6'],
   [181, 'DROP_POLICY_DENY'],
+  [182, 'DROP_VLAN_FILTERED'],
   [196, 'DROP_TTL_EXCEEDED'],
   [201, 'DROP_MULTICAST_HANDLED'],
   [203, 'DROP_EP_NOT_READY'],
@@ -214,5 +220,17 @@ export const POLICY_IDS_MAX = 4096;
 export const CLASS_ANY = 0;
 
 export const CLASS_NONE = 1;
+
+export const GROUP_BASE = 2147483648;
+
+export const IDENTITY_SCOPE_SHIFT = 24;
+
+export const IDENTITY_SCOPE_LOCAL = 1;
+
+export const IDENTITY_HOST = 1;
+
+export const IDENTITY_REMOTE_NODE = 6;
+
+export const IDENTITY_KUBE_APISERVER = 7;
 
 export const POLICY_STATIC_BITS = 40;

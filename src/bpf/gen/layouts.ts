@@ -64,7 +64,6 @@ export const ipcacheKeyLayout: Layout<IpcacheKey> = {
 /** struct ipcache_entry, 32 bytes. */
 export interface IpcacheEntry {
   readonly identity: number;
-  readonly addressSet: number;
   readonly tunnelEndpoint: Uint8Array;
   readonly flags: number;
 }
@@ -72,17 +71,37 @@ export const ipcacheEntryLayout: Layout<IpcacheEntry> = {
   size: 32,
   encode(value, view, offset = 0) {
     view.setUint32(offset, value.identity, true);
-    view.setUint32(offset + 4, value.addressSet, true);
     writeBytes(view, offset + 8, 16, value.tunnelEndpoint);
     view.setUint16(offset + 24, value.flags, true);
+    zeroBytes(view, offset + 4, 4);
     zeroBytes(view, offset + 26, 6);
   },
   decode(view, offset = 0) {
     return {
       identity: view.getUint32(offset, true),
-      addressSet: view.getUint32(offset + 4, true),
       tunnelEndpoint: readBytes(view, offset + 8, 16),
       flags: view.getUint16(offset + 24, true),
+    };
+  },
+};
+
+/** struct address_set, 16 bytes. */
+export interface AddressSet {
+  readonly outside: readonly [number, number];
+  readonly inside: readonly [number, number];
+}
+export const addressSetLayout: Layout<AddressSet> = {
+  size: 16,
+  encode(value, view, offset = 0) {
+    view.setUint32(offset, value.outside[0], true);
+    view.setUint32(offset + 4, value.outside[1], true);
+    view.setUint32(offset + 8, value.inside[0], true);
+    view.setUint32(offset + 12, value.inside[1], true);
+  },
+  decode(view, offset = 0) {
+    return {
+      outside: [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
+      inside: [view.getUint32(offset + 8, true), view.getUint32(offset + 12, true)],
     };
   },
 };
@@ -106,19 +125,23 @@ export const identityClassKeyLayout: Layout<IdentityClassKey> = {
   },
 };
 
-/** struct identity_class, 8 bytes. */
+/** struct identity_class, 16 bytes. */
 export interface IdentityClass {
   readonly classId: readonly [number, number];
+  readonly groupId: readonly [number, number];
 }
 export const identityClassLayout: Layout<IdentityClass> = {
-  size: 8,
+  size: 16,
   encode(value, view, offset = 0) {
     view.setUint32(offset, value.classId[0], true);
     view.setUint32(offset + 4, value.classId[1], true);
+    view.setUint32(offset + 8, value.groupId[0], true);
+    view.setUint32(offset + 12, value.groupId[1], true);
   },
   decode(view, offset = 0) {
     return {
       classId: [view.getUint32(offset, true), view.getUint32(offset + 4, true)],
+      groupId: [view.getUint32(offset + 8, true), view.getUint32(offset + 12, true)],
     };
   },
 };
@@ -389,21 +412,24 @@ export const fragmentEntryLayout: Layout<FragmentEntry> = {
   },
 };
 
-/** struct runtime_config, 8 bytes. */
+/** struct runtime_config, 12 bytes. */
 export interface RuntimeConfig {
   readonly epoch: number;
   readonly flags: number;
+  readonly hostPolicyId: number;
 }
 export const runtimeConfigLayout: Layout<RuntimeConfig> = {
-  size: 8,
+  size: 12,
   encode(value, view, offset = 0) {
     view.setUint32(offset, value.epoch, true);
     view.setUint32(offset + 4, value.flags, true);
+    view.setUint32(offset + 8, value.hostPolicyId, true);
   },
   decode(view, offset = 0) {
     return {
       epoch: view.getUint32(offset, true),
       flags: view.getUint32(offset + 4, true),
+      hostPolicyId: view.getUint32(offset + 8, true),
     };
   },
 };

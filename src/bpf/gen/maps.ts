@@ -8,6 +8,8 @@ import {
 } from '../libbpf/layout.ts';
 import { mapType } from '../libbpf/map-type.ts';
 import {
+  type AddressSet,
+  addressSetLayout,
   type CtEntry,
   type CtKey,
   ctEntryLayout,
@@ -37,6 +39,18 @@ import {
   type RuntimeConfig,
   runtimeConfigLayout,
 } from './layouts.ts';
+
+export const ciliumAddressSets: MapSpec<IpcacheKey, AddressSet> = {
+  name: 'cilium_address_sets',
+  type: mapType.lpmTrie,
+  keySize: 20,
+  valueSize: 16,
+  maxEntries: 65536,
+  flags: 1,
+  pinned: false,
+  key: ipcacheKeyLayout,
+  value: addressSetLayout,
+};
 
 export const ciliumCtGlobal: MapSpec<CtKey, CtEntry> = {
   name: 'cilium_ct_global',
@@ -112,7 +126,7 @@ export const ciliumIdentityClass: MapSpec<IdentityClassKey, IdentityClass> = {
   name: 'cilium_identity_class',
   type: mapType.hash,
   keySize: 8,
-  valueSize: 8,
+  valueSize: 16,
   maxEntries: 262144,
   flags: 1,
   pinned: false,
@@ -193,7 +207,7 @@ export const ciliumRuntimeConfig: MapSpec<number, RuntimeConfig> = {
   name: 'cilium_runtime_config',
   type: mapType.array,
   keySize: 4,
-  valueSize: 8,
+  valueSize: 12,
   maxEntries: 1,
   flags: 1024,
   pinned: false,
@@ -227,6 +241,7 @@ export const ciliumPolicyV2Inner: MapSpec<Uint8Array, Uint8Array> = {
 
 /** Every map, for what goes through all of them. */
 export const allMaps: readonly MapShape[] = [
+  ciliumAddressSets,
   ciliumCtGlobal,
   ciliumDevices,
   ciliumEndpoints,

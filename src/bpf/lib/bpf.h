@@ -53,5 +53,7 @@ struct arphdr {
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
 
+#define SCTP_HLEN 12
+
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff

@@ -20,6 +20,16 @@ const volatile __u8 config_masquerade_ipv6 = 1;
 const volatile __u16 config_nat_port_min = 61000;
 const volatile __u16 config_nat_port_max = 65535;
 
+/* What an address counts as for policy when its identity only names a CIDR. */
+const volatile __u32 config_world_identity_ipv4 = 9;
+const volatile __u32 config_world_identity_ipv6 = 10;
+
+/* Policy for this node's own traffic, beside that of its pods. */
+const volatile __u8 config_host_firewall = 0;
+
+/* CIDRs that mean the outside mean nodes as well. */
+const volatile __u8 config_cidr_matches_nodes = 0;
+
 /* Lifetimes of idle connections, in jiffies of this kernel. */
 const volatile __u32 config_ct_tcp = 8000 * 250;
 const volatile __u32 config_ct_tcp_syn = 60 * 250;

@@ -11,12 +11,16 @@
  */
 
 struct hook {
-	__u32 ifindex; /* of the pod */
-	__u8 own; /* the side that the pod is */
+	__u32 ifindex; /* of the pod; 0 for the node */
+	__u8 own; /* the side that the pod is, or the node */
+	__u8 own_kind; /* LEG_POD, or LEG_HOST for the node's own traffic */
 	__u8 from_pod;
 	__u8 file; /* enum source_file */
 	__u8 direction; /* enum metric_direction */
 };
+
+/* In place of a drop reason: nothing here is the node's, so it is not judged. */
+#define CONNECTION_NOT_OURS 1
 
 static __always_inline void flow_from_entry(struct flow *f,
 					    const struct ct_entry *e)
@@ -51,8 +55,9 @@ static __always_inline __u8 trace_point(const struct flow_end *to,
 	case LEG_WORLD:
 		return TRACE_TO_NETWORK;
 	default:
-		return h->from_pod && translates ? TRACE_TO_NETWORK :
-						   TRACE_TO_STACK;
+		if (h->own_kind == LEG_HOST || (h->from_pod && translates))
+			return TRACE_TO_NETWORK;
+		return TRACE_TO_STACK;
 	}
 }
 
@@ -116,8 +121,10 @@ static __always_inline int connection_new(struct __sk_buff *skb,
 					  struct delivery *d, __u32 now)
 {
 	__u8 side = p->side & 1;
-	/* What comes back from the world without an entry was asked for. */
-	__u8 initiator = h->from_pod || h->file == FILE_BPF_LXC ? side : h->own;
+	/* What is translated back without an entry was asked for by the pod. */
+	__u8 initiator = h->file == FILE_BPF_HOST && h->own_kind == LEG_POD ?
+				 h->own & 1 :
+				 side;
 	struct ct_entry e = {
 		.last_seen = now,
 		.created = now,
@@ -148,7 +155,38 @@ static __always_inline void delivery_set(struct delivery *d,
 	d->nat_port = e->nat_port;
 }
 
-/* Returns 0 with *d set, or a negative drop reason. */
+/*
+ * Both ends of what the hook is about must be what it takes them for: the pod
+ * by its interface, or this node. Returns 0, a negative drop reason, or
+ * CONNECTION_NOT_OURS.
+ */
+static __always_inline int flow_resolve_ends(struct flow *f,
+					     const struct packet *p,
+					     const struct hook *h)
+{
+	__u8 own = h->own & 1;
+	__u8 other;
+
+	flow_resolve(&f->end[0], &p->key.addr[0], f->epoch);
+	flow_resolve(&f->end[1], &p->key.addr[1], f->epoch);
+	other = f->end[own ^ 1].kind;
+	if (config_host_firewall && h->own_kind == LEG_HOST) {
+		if (f->end[own].kind != LEG_HOST)
+			return CONNECTION_NOT_OURS;
+		/* The node's own addresses are nobody else's out there. */
+		if (other == LEG_HOST && h->direction == METRIC_INGRESS)
+			return -DROP_INVALID_SIP;
+	} else if (f->end[own].kind != LEG_POD ||
+		   f->end[own].ifindex != h->ifindex) {
+		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
+	}
+	/* Pods reach each other past the stack: this one only claims to be. */
+	if (!h->from_pod && other == LEG_POD)
+		return -DROP_INVALID_SIP;
+	return 0;
+}
+
+/* Returns 0 with *d set, a negative drop reason, or CONNECTION_NOT_OURS. */
 __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 				struct flow *f, const struct hook *h,
 				struct delivery *d)
@@ -168,7 +206,8 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 	if (e &&
 	    (ct_reopens(e, p) || ct_icmp_opposes(e, p) ||
 	     ct_expired(e, p->key.proto, now) ||
-	     e->leg[own].ifindex != h->ifindex || e->leg[own].kind != LEG_POD ||
+	     e->leg[own].ifindex != h->ifindex ||
+	     e->leg[own].kind != h->own_kind ||
 	     (!h->from_pod && e->leg[own ^ 1].kind == LEG_POD)))
 		e = NULL;
 	if (e && e->epoch == f->epoch) {
@@ -178,14 +217,9 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 		return 0;
 	}
 
-	flow_resolve(&f->end[0], &p->key.addr[0]);
-	flow_resolve(&f->end[1], &p->key.addr[1]);
-	if (f->end[own].kind != LEG_POD || f->end[own].ifindex != h->ifindex)
-		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
-	/* Pods reach each other past the stack: this one only claims to be. */
-	if (!h->from_pod && f->end[own ^ 1].kind == LEG_POD)
-		return -DROP_INVALID_SIP;
-
+	ret = flow_resolve_ends(f, p, h);
+	if (ret)
+		return ret;
 	if (e && leg_matches(&e->leg[0], &f->end[0]) &&
 	    leg_matches(&e->leg[1], &f->end[1])) {
 		/* Denied, it keeps its old epoch and is asked again. */
@@ -249,19 +283,15 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	__u32 now = bpf_jiffies64();
 	struct packet quoted = {};
 	struct ct_entry *e;
-	__u8 own, to;
+	__u8 to;
+	int ret;
 
 	if (!config || !p || !f || !h || !d)
 		return -DROP_NO_CONFIG;
-	own = h->own & 1;
 	f->epoch = config->epoch;
-	flow_resolve(&f->end[0], &p->key.addr[0]);
-	flow_resolve(&f->end[1], &p->key.addr[1]);
-	if (f->end[own].kind != LEG_POD || f->end[own].ifindex != h->ifindex)
-		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
-	if (!h->from_pod && f->end[own ^ 1].kind == LEG_POD)
-		return -DROP_INVALID_SIP;
-
+	ret = flow_resolve_ends(f, p, h);
+	if (ret)
+		return ret;
 	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8))
 		return -DROP_CT_INVALID_HDR;
 	to = quoted.side & 1;
@@ -273,8 +303,9 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	/* Judged before the last change: its next own packet will tell. */
 	if (e->epoch != f->epoch)
 		return -DROP_POLICY;
-	/* Ours must be one end of what it speaks about. */
-	if (e->leg[0].ifindex != h->ifindex && e->leg[1].ifindex != h->ifindex)
+	/* The pod must be one end of it; the node is also others' router. */
+	if (h->own_kind == LEG_POD && e->leg[0].ifindex != h->ifindex &&
+	    e->leg[1].ifindex != h->ifindex)
 		return -DROP_INVALID;
 	delivery_set(d, e, to);
 	/* The quoted packet would need translating back as well. */

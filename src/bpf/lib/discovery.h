@@ -147,7 +147,7 @@ static __always_inline bool nd_is_node(const union addr *addr)
 
 	if (addr_is_link_local(addr) || addr_equal(addr, &router))
 		return true;
-	flow_resolve(&end, addr);
+	flow_resolve(&end, addr, 0);
 	return end.kind == LEG_HOST;
 }
 

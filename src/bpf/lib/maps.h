@@ -29,7 +29,11 @@ MAP(cilium_lxc, BPF_MAP_TYPE_HASH, union addr, struct endpoint, 131070,
 MAP(cilium_ipcache_v2, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key,
     struct ipcache_entry, 512000, BPF_F_NO_PREALLOC);
 
-/* Identity → peer class, in both banks. Absent: CLASS_NONE. */
+/* Address or prefix → the set of CIDRs in use that contain it. */
+MAP(cilium_address_sets, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key,
+    struct address_set, 65536, BPF_F_NO_PREALLOC);
+
+/* Identity → peer class, in both banks. Absent: not known yet, denied. */
 MAP(cilium_identity_class, BPF_MAP_TYPE_HASH, struct identity_class_key,
     struct identity_class, 262144, BPF_F_NO_PREALLOC);
 

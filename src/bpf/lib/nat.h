@@ -64,7 +64,11 @@ static __always_inline int nat_write_address(struct __sk_buff *skb,
 		       0;
 }
 
-/* Rewrite one end of a packet, with every checksum that covers it. */
+/*
+ * Rewrite one end of a packet, with every checksum that covers it. That of SCTP
+ * covers its ports and no address, and cannot be computed here: nat_allocate()
+ * leaves its ports alone.
+ */
 __noinline int nat_write(struct __sk_buff *skb, const struct packet *p,
 			 const struct nat_change *c)
 {
@@ -77,7 +81,7 @@ __noinline int nat_write(struct __sk_buff *skb, const struct packet *p,
 	if (!p || !c)
 		return -DROP_INVALID;
 	proto = p->key.proto;
-	if (p->l4_off) {
+	if (p->l4_off && proto != IPPROTO_SCTP) {
 		csum = p->l4_off + l4_csum_off(proto);
 		udp = proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 		port = c->new_port;
@@ -125,7 +129,8 @@ __noinline int nat_is_free(const struct nat_entry *n, const struct packet *p,
 
 /*
  * Find a source port that makes the connection unique out there. The number of
- * tries is bounded; the pod's own port's hash spreads where they begin.
+ * tries is bounded; the pod's own port's hash spreads where they begin. SCTP
+ * keeps its port, or goes without a translation.
  */
 __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 			    const union addr *node, __be16 *port)
@@ -134,12 +139,14 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 	__u32 now = bpf_jiffies64();
 	struct nat_entry n = { .last_seen = now };
 	struct ct_key key = {};
+	bool keeps_port;
 	__u32 start;
 	__u8 side;
 
 	if (!p || !pod || !node || !port)
 		return -DROP_INVALID;
 	side = p->side & 1;
+	keeps_port = p->key.proto == IPPROTO_SCTP;
 	start = bpf_ntohs(p->key.port[side]) * 40503u;
 	n.addr = p->key.addr[side];
 	n.port = p->key.port[side];
@@ -152,6 +159,8 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 		__be16 candidate = bpf_htons(config_nat_port_min +
 					     (start + i * 1031u) % range);
 
+		if (keeps_port)
+			candidate = n.port;
 		ct_key_order(&key, node, &p->key.addr[side ^ 1], candidate,
 			     p->key.port[side ^ 1]);
 		if (!bpf_map_update_elem(&cilium_snat, &key, &n, BPF_NOEXIST)) {
@@ -166,6 +175,8 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 			*port = candidate;
 			return 0;
 		}
+		if (keeps_port)
+			break;
 	}
 	return -DROP_NAT_NO_MAPPING;
 }

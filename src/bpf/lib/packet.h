@@ -35,6 +35,11 @@ static __always_inline void addr_set_ipv4(union addr *a, __be32 ip)
 	a->w[3] = ip;
 }
 
+static __always_inline bool addr_is_ipv4(const union addr *a)
+{
+	return a->d[0] == 0 && a->w[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline bool addr_equal(const union addr *a, const union addr *b)
 {
 	return a->d[0] == b->d[0] && a->d[1] == b->d[1];
@@ -114,7 +119,14 @@ static __always_inline bool packet_is_echo(const struct packet *p)
 	return !p->key.port[0] || !p->key.port[1];
 }
 
-/* The plain case: TCP, UDP or an echo, straight behind a plain header. */
+/* Pods have no VLANs, and those of a device are other devices' traffic. */
+static __always_inline bool is_tagged(const struct __sk_buff *skb)
+{
+	return skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+	       skb->protocol == bpf_htons(ETH_P_8021AD);
+}
+
+/* The plain case: TCP, UDP, SCTP or an echo, straight behind a plain header. */
 static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *p)
 {
 	void *data = (void *)(long)skb->data;
@@ -181,6 +193,11 @@ static __always_inline int packet_parse(struct __sk_buff *skb, struct packet *p)
 		/* Of an id of 0 the ports do not tell which side asked. */
 		if (!icmp_echo_ports(p, l4[2], &sport, &dport) || !l4[2])
 			return PACKET_SLOW;
+	} else if (proto == IPPROTO_SCTP) {
+		if ((void *)l4 + SCTP_HLEN > end)
+			return PACKET_SLOW;
+		sport = l4[0];
+		dport = l4[1];
 	} else {
 		return PACKET_SLOW;
 	}
@@ -220,7 +237,7 @@ static __always_inline int header_walk_ipv4(struct __sk_buff *skb,
 	return 0;
 }
 
-#define IPV6_EXTHDRS_MAX 4
+#define IPV6_EXTHDRS_MAX 8
 
 static __always_inline int header_walk_ipv6(struct __sk_buff *skb,
 					    struct header_walk *w)
@@ -234,7 +251,7 @@ static __always_inline int header_walk_ipv6(struct __sk_buff *skb,
 	w->proto = ip.nexthdr;
 	w->off += sizeof(ip);
 
-	for (int i = 0; i < IPV6_EXTHDRS_MAX; i++) {
+	for (int i = 0; i <= IPV6_EXTHDRS_MAX; i++) {
 		struct {
 			__u8 nexthdr;
 			__u8 len;
@@ -362,16 +379,20 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 		p->family = 0;
 		return -DROP_UNKNOWN_L3;
 	}
-	if (ret)
-		return ret;
 	p->key.proto = w.proto;
+	if (ret) {
+		/* Who it was for matters even then. */
+		p->side = ct_key_order(&p->key, &w.saddr, &w.daddr, 0, 0);
+		return ret;
+	}
 	p->l4_off = w.later ? 0 : w.off;
 
 	if (w.later) {
 		ret = fragment_ports(skb, &w, &ports.sport, &ports.dport);
-	} else if (w.proto == IPPROTO_TCP || w.proto == IPPROTO_UDP) {
+	} else if (w.proto == IPPROTO_TCP || w.proto == IPPROTO_UDP ||
+		   w.proto == IPPROTO_SCTP) {
 		if (bpf_skb_load_bytes(skb, w.off, &ports, sizeof(ports)))
-			return -DROP_CT_INVALID_HDR;
+			ret = -DROP_CT_INVALID_HDR;
 		/* A quoted packet may end before its flags. */
 		if (w.proto == IPPROTO_TCP)
 			bpf_skb_load_bytes(skb, w.off + 13, &p->tcp_flags, 1);

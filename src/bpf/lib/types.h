@@ -18,6 +18,7 @@ union addr {
 
 enum endpoint_flags {
 	ENDPOINT_HOST = 1, /* the address belongs to this node, not to a pod */
+	ENDPOINT_AUDIT = 2, /* what its policy denies is told of, and goes on */
 };
 
 /*
@@ -36,6 +37,8 @@ struct endpoint {
 	union addr ipv6;
 };
 
+#define POLICY_BANKS 2 /* one in force, and one that is being filled */
+
 /* --- ipcache ------------------------------------------------------------ */
 
 enum ipcache_flags {
@@ -50,28 +53,51 @@ struct ipcache_key {
 
 struct ipcache_entry {
 	__u32 identity;
-	__u32 address_set; /* which CIDRs in use contain it; 0 for none */
 	union addr tunnel_endpoint;
 	__u16 flags;
 	__u16 pad;
 };
 
+/*
+ * Which of the CIDRs that policy uses contain an address: a number for each
+ * such set, by bank. Longest prefix match; no match is set 0, in none. Most
+ * CIDRs mean only what is outside of the cluster, so pods and nodes have a
+ * number of their own: for them only those count that mean every address.
+ */
+struct address_set {
+	__u32 outside[POLICY_BANKS];
+	__u32 inside[POLICY_BANKS];
+};
+
 /* --- policy ------------------------------------------------------------- */
 
-#define POLICY_BANKS 2
 #define POLICY_IDS_MAX 4096 /* policies on a node; slot = bank * this + id */
 
 #define CLASS_ANY 0 /* in a policy key: whatever the peer is */
-#define CLASS_NONE 1 /* a peer that no selector in use names */
+#define CLASS_NONE 1 /* a peer, or a group, that no selector in use names */
+#define GROUP_BASE 0x80000000 /* the bit that tells a group from a class */
+
+/* Identities of this scope only name a CIDR; for policy they are the world. */
+#define IDENTITY_SCOPE_SHIFT 24
+#define IDENTITY_SCOPE_LOCAL 1
+
+#define IDENTITY_HOST 1
+#define IDENTITY_REMOTE_NODE 6
+#define IDENTITY_KUBE_APISERVER 7
 
 struct identity_class_key {
 	__u32 identity;
 	__u32 address_set;
 };
 
-/* A class may differ between the banks, so a policy change flips both at once. */
+/*
+ * A class may differ between the banks, so a policy change flips both at once.
+ * Peers that only wide selectors name alike share a group, which is coarser; in
+ * a policy key either may stand.
+ */
 struct identity_class {
 	__u32 class_id[POLICY_BANKS];
+	__u32 group_id[POLICY_BANKS];
 };
 
 enum policy_direction {
@@ -84,7 +110,7 @@ enum policy_direction {
 
 struct policy_key {
 	__u32 prefixlen; /* 40 any protocol, 48 any port, up to 64 */
-	__u32 class_id;
+	__u32 class_id; /* a class, a group, or CLASS_ANY */
 	__u8 direction; /* enum policy_direction */
 	__u8 proto;
 	__be16 port; /* the ICMP type, for ICMP */
@@ -92,6 +118,7 @@ struct policy_key {
 
 enum policy_entry_flags {
 	POLICY_ENTRY_DENY = 1,
+	POLICY_ENTRY_DEFAULT = 2, /* denied because nothing allows it */
 };
 
 struct policy_entry {
@@ -121,7 +148,8 @@ enum policy_config_flags {
 	POLICY_CLASSES_INGRESS = 32, /* there are entries with a real class */
 	POLICY_CLASSES_EGRESS = 64,
 	POLICY_OVERFLOW = 128, /* entries did not fit; what is missing is denied */
-	POLICY_AUDIT = 256,
+	POLICY_GROUPS_INGRESS = 512, /* there are entries with a group */
+	POLICY_GROUPS_EGRESS = 1024,
 };
 
 struct policy_config {
@@ -214,11 +242,15 @@ enum runtime_flags {
 	RUNTIME_EVENTS_DROP = 1,
 	RUNTIME_EVENTS_TRACE = 2,
 	RUNTIME_EVENTS_VERDICT = 4,
+	RUNTIME_ADDRESS_SETS_0 = 8, /* bank 0 tells peers apart by address set */
+	RUNTIME_ADDRESS_SETS_1 = 16,
+	RUNTIME_POLICY_AUDIT = 32, /* every endpoint is audited */
 };
 
 struct runtime_config {
 	__u32 epoch; /* moves with anything a verdict rests on; bit 0 is the bank */
 	__u32 flags;
+	__u32 host_policy_id; /* slot of this node's own policy; 0 for none */
 };
 
 /* --- counters ------------------------------------------------------------ */

@@ -24,6 +24,14 @@ export interface LinkFacts {
   readonly attachType: number;
 }
 
+/**
+ * A link that was let go ends a moment later, in a work queue of the kernel; until then the same
+ * program at the same place is EEXIST.
+ */
+const errnoExists = 17;
+const freedTriesMax = 20;
+const freedWaitMs = 2;
+
 /** A link by descriptor. Disposing closes it: an attachment ends when nothing else holds it. */
 export class BpfLink implements Disposable {
   readonly fd: number;
@@ -36,7 +44,11 @@ export class BpfLink implements Disposable {
   static attachTcx(program: BpfProgram, ifindex: number, direction: Direction): BpfLink {
     const type = direction === 'ingress' ? attachType.tcxIngress : attachType.tcxEgress;
     const doing = `attach ${program.name} to ${direction} of device ${ifindex}`;
-    const fd = libbpf().cil_link_create(program.fd, ifindex, type);
+    let fd = libbpf().cil_link_create(program.fd, ifindex, type);
+    for (let tries = 0; fd === -errnoExists && tries < freedTriesMax; tries++) {
+      Bun.sleepSync(freedWaitMs);
+      fd = libbpf().cil_link_create(program.fd, ifindex, type);
+    }
     return new BpfLink(check(fd, 'BPF_LINK_CREATE', doing));
   }
 

@@ -32,10 +32,14 @@ export class Attachments {
     this.#formerFilters = adopted && this.owners('endpoint').length === 0;
   }
 
-  /** Attaches, or replaces the program that is attached. May be repeated. */
+  /**
+   * Attaches, or replaces the program that is attached; what an earlier agent had there beside these
+   * ends. May be repeated.
+   */
   attach(owner: LinkOwner, ifindex: number, hooks: readonly Hook[]): void {
     if (this.mode === 'tc') {
       for (const { program, direction } of hooks) attachClsact(program, ifindex, direction);
+      for (const direction of directionsWithout(hooks)) detachClsact(ifindex, direction);
       // Of an agent that used tcx: the filters are in place, so nothing passes unseen.
       unpinOwner(this.#root, owner);
       return;
@@ -46,6 +50,10 @@ export class Attachments {
       attachLink(join(folder, hook.program.name), ifindex, hook);
       if (this.#formerFilters) detachClsact(ifindex, hook.direction);
     }
+    const wanted = new Set(hooks.map(({ program }) => program.name));
+    for (const name of namesIn(folder)) if (!wanted.has(name)) rmSync(join(folder, name));
+    if (!this.#formerFilters) return;
+    for (const direction of directionsWithout(hooks)) detachClsact(ifindex, direction);
   }
 
   /** Absent is success. Of clsact the device's own end takes care, if it is gone already. */
@@ -69,6 +77,11 @@ export class Attachments {
       return { program, ifindex: link.query().ifindex };
     });
   }
+}
+
+function directionsWithout(hooks: readonly Hook[]): Direction[] {
+  const used = new Set(hooks.map(({ direction }) => direction));
+  return (['ingress', 'egress'] as const).filter((direction) => !used.has(direction));
 }
 
 function attachLink(path: string, ifindex: number, hook: Hook): void {

@@ -31,6 +31,8 @@ export interface DatapathPrograms {
   readonly fromContainer: BpfProgram;
   readonly toContainer: BpfProgram;
   readonly fromNetdev: BpfProgram;
+  /** Only for a host firewall; without one it lets everything pass. */
+  readonly toNetdev: BpfProgram;
   /** Loaded when it is asked for: an iterator needs the kernel's types, which take some 20 ms to read. */
   readonly ctSweep: BpfProgram;
 }
@@ -78,6 +80,7 @@ export function loadObjects(root: string, sizes: MapSizes, constants: Constants)
       fromContainer: lxc.program('cil_from_container'),
       toContainer: lxc.program('cil_to_container'),
       fromNetdev: host.program('cil_from_netdev'),
+      toNetdev: host.program('cil_to_netdev'),
       get ctSweep() {
         sweep ??= loadSweep();
         return sweep;
@@ -137,6 +140,7 @@ function openMaps(object: BpfObject) {
     endpoints: object.typedMap(specs.ciliumEndpoints),
     lxc: object.typedMap(specs.ciliumLxc),
     ipcache: object.typedMap(specs.ciliumIpcacheV2),
+    addressSets: object.typedMap(specs.ciliumAddressSets),
     identityClass: object.typedMap(specs.ciliumIdentityClass),
     policyConfig: object.typedMap(specs.ciliumPolicyConfig),
     policy: outer,

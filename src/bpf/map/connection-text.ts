@@ -28,7 +28,10 @@ const flagNames = (value: CtEntry, from: 0 | 1): string[] => {
 /** Protocol, direction and both ends. */
 export function ctKeyText(key: CtKey, value: CtEntry): string {
   const [from, to] = connectionSides(value);
-  const leaves = value.leg[from].kind === legKind.LEG_POD;
+  const [asks, answers] = [value.leg[from].kind, value.leg[to].kind];
+  // What the node asks of a pod comes in to the pod.
+  const leaves =
+    asks === legKind.LEG_POD || (asks === legKind.LEG_HOST && answers !== legKind.LEG_POD);
   return (
     `${protocolText(key.proto)} ${leaves ? 'OUT' : 'IN'} ` +
     `${socketText(key.addr[from], key.port[from])} -> ${socketText(key.addr[to], key.port[to])}`

@@ -6,6 +6,7 @@
 import { formatMac } from '../../net/mac.ts';
 import { endpointFlags, ipcacheFlags } from '../gen/constants.ts';
 import type {
+  AddressSet,
   Device,
   Endpoint,
   IdentityClass,
@@ -16,6 +17,7 @@ import type {
   RuntimeConfig,
 } from '../gen/layouts.ts';
 import { addressText, hex, prefixText } from './address-text.ts';
+import { peerClassText } from './peer-class.ts';
 
 /** Key of cilium_lxc. */
 export function lxcKeyText(address: Uint8Array): string {
@@ -60,9 +62,14 @@ export function identityClassKeyText(key: IdentityClassKey): string {
   return `identity=${key.identity} set=${key.addressSet}`;
 }
 
-/** The class in each bank. */
-export function identityClassText({ classId }: IdentityClass): string {
-  return `class=${classId.join('/')}`;
+/** The class and the group in each bank. */
+export function identityClassText({ classId, groupId }: IdentityClass): string {
+  return `class=${classId.map(peerClassText).join('/')} group=${groupId.map(peerClassText).join('/')}`;
+}
+
+/** The sets in each bank. */
+export function addressSetText({ outside, inside }: AddressSet): string {
+  return `outside=${outside.join('/')} inside=${inside.join('/')}`;
 }
 
 export function deviceText({ ipv4, ipv6 }: Device): string {
@@ -74,6 +81,6 @@ export function policyConfigText({ flags, denyCookie }: PolicyConfig): string {
   return `flags=${hex(flags, 4)} deny_ingress=${hex(ingress, 8)} deny_egress=${hex(egress, 8)}`;
 }
 
-export function runtimeConfigText({ epoch, flags }: RuntimeConfig): string {
-  return `epoch=${epoch} bank=${epoch & 1} flags=${hex(flags, 4)}`;
+export function runtimeConfigText({ epoch, flags, hostPolicyId }: RuntimeConfig): string {
+  return `epoch=${epoch} bank=${epoch & 1} flags=${hex(flags, 4)} host_policy=${hostPolicyId}`;
 }

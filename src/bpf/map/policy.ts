@@ -16,17 +16,21 @@ import { type PolicyConfig, policyEntryLayout, policyKeyLayout } from '../gen/la
 import { ciliumPolicyV2 } from '../gen/maps.ts';
 import { BpfMap } from '../libbpf/map.ts';
 import type { TypedMap } from '../libbpf/typed-map.ts';
+import { isGroup } from './peer-class.ts';
 
 export type Bank = 0 | 1;
 
 /** One entry as the kernel has it. */
 export interface PolicyMapEntry {
+  /** A class of peers, a group of them (see `isGroup`), or 0 for whoever it is. */
   readonly classId: number;
   readonly direction: 'ingress' | 'egress';
   readonly proto: number;
   readonly port: number;
   readonly portPrefix: number;
   readonly deny: boolean;
+  /** Denied because nothing allows it: packets and flows tell as of the default deny. */
+  readonly isDefault: boolean;
   readonly cookie: number;
   readonly matchType: number;
 }
@@ -44,10 +48,9 @@ export interface PolicyMapHandles {
   readonly policyConfig: TypedMap<number, PolicyConfig>;
 }
 
-/** A filled inner map; `left` entries did not fit. */
+/** A filled inner map, that belongs to the caller. */
 export interface FilledPolicyMap {
   readonly map: BpfMap;
-  readonly left: number;
 }
 
 const protoBits = 8;
@@ -58,20 +61,18 @@ function prefixLength(entry: PolicyMapEntry): number {
   return POLICY_STATIC_BITS + protoBits + entry.portPrefix;
 }
 
-/** Creates an inner map and fills it, as far as `max` allows; denying entries go first. */
+/** Creates an inner map and fills it. Throws if there are more than `max` entries: half a policy is none. */
 export function fillPolicyMap(entries: readonly PolicyMapEntry[], max: number): FilledPolicyMap {
+  if (entries.length > max)
+    throw new RangeError(`${entries.length} policy entries, room for ${max}`);
   const shape = ciliumPolicyV2.inner;
   if (shape === undefined) throw new TypeError('cilium_policy_v2 has no inner map');
   const map = BpfMap.create({ ...shape, maxEntries: max }, 'cilium_policy');
-  const kept =
-    entries.length <= max
-      ? entries
-      : [...entries].sort((a, b) => Number(b.deny) - Number(a.deny)).slice(0, max);
-  const keys = new Uint8Array(kept.length * policyKeyLayout.size);
-  const values = new Uint8Array(kept.length * policyEntryLayout.size);
+  const keys = new Uint8Array(entries.length * policyKeyLayout.size);
+  const values = new Uint8Array(entries.length * policyEntryLayout.size);
   const keyView = new DataView(keys.buffer);
   const valueView = new DataView(values.buffer);
-  for (const [at, entry] of kept.entries()) {
+  for (const [at, entry] of entries.entries()) {
     const { classId, proto, port, cookie, matchType } = entry;
     const prefixlen = prefixLength(entry);
     const direction = directionNumber(entry.direction);
@@ -80,16 +81,18 @@ export function fillPolicyMap(entries: readonly PolicyMapEntry[], max: number): 
       keyView,
       at * policyKeyLayout.size,
     );
-    const flags = entry.deny ? policyEntryFlags.POLICY_ENTRY_DENY : 0;
+    const flags =
+      (entry.deny ? policyEntryFlags.POLICY_ENTRY_DENY : 0) |
+      (entry.isDefault ? policyEntryFlags.POLICY_ENTRY_DEFAULT : 0);
     policyEntryLayout.encode({ cookie, flags, matchType }, valueView, at * policyEntryLayout.size);
   }
   try {
-    map.updateBatch(keys, values, kept.length);
+    map.updateBatch(keys, values, entries.length);
   } catch (error) {
     map[Symbol.dispose]();
     throw error;
   }
-  return { map, left: entries.length - kept.length };
+  return { map };
 }
 
 function directionNumber(direction: 'ingress' | 'egress'): number {
@@ -100,6 +103,20 @@ export function policySlot(bank: Bank, policyId: number): number {
   return bank * POLICY_IDS_MAX + policyId;
 }
 
+/** Programs look only for the kinds of entries that there are. */
+const entryKinds = {
+  ingress: {
+    wildcard: policyConfigFlags.POLICY_WILDCARD_INGRESS,
+    groups: policyConfigFlags.POLICY_GROUPS_INGRESS,
+    classes: policyConfigFlags.POLICY_CLASSES_INGRESS,
+  },
+  egress: {
+    wildcard: policyConfigFlags.POLICY_WILDCARD_EGRESS,
+    groups: policyConfigFlags.POLICY_GROUPS_EGRESS,
+    classes: policyConfigFlags.POLICY_CLASSES_EGRESS,
+  },
+} as const;
+
 /** The row of cilium_policy_config for a policy that is in force as a whole. */
 export function policyConfigOf(policy: PolicySummary, overflow: boolean): PolicyConfig {
   let flags: number = policyConfigFlags.POLICY_VALID;
@@ -107,16 +124,9 @@ export function policyConfigOf(policy: PolicySummary, overflow: boolean): Policy
   if (policy.egressEnforced) flags |= policyConfigFlags.POLICY_ENFORCE_EGRESS;
   if (overflow) flags |= policyConfigFlags.POLICY_OVERFLOW;
   for (const { direction, classId } of policy.entries) {
-    const egress = direction === 'egress';
-    if (classId === CLASS_ANY) {
-      flags |= egress
-        ? policyConfigFlags.POLICY_WILDCARD_EGRESS
-        : policyConfigFlags.POLICY_WILDCARD_INGRESS;
-    } else {
-      flags |= egress
-        ? policyConfigFlags.POLICY_CLASSES_EGRESS
-        : policyConfigFlags.POLICY_CLASSES_INGRESS;
-    }
+    const bits = entryKinds[direction];
+    if (classId === CLASS_ANY) flags |= bits.wildcard;
+    else flags |= isGroup(classId) ? bits.groups : bits.classes;
   }
   return { flags, denyCookie: [policy.denyCookie.ingress, policy.denyCookie.egress] };
 }

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'bun:test';
 import { ctKeyText, ctValueText, natText } from './connection-text.ts';
-import { endpointText, ipcacheText } from './entry-text.ts';
+import {
+  addressSetText,
+  endpointText,
+  identityClassKeyText,
+  identityClassText,
+  ipcacheText,
+} from './entry-text.ts';
 import { jiffiesClock } from './jiffies.ts';
 
 const mapped = (text: string) =>
@@ -26,9 +32,16 @@ describe('entries as text', () => {
   });
 
   test('ipcache', () => {
-    expect(ipcacheText({ identity: 1, addressSet: 0, tunnelEndpoint: zero, flags: 0 })).toBe(
+    expect(ipcacheText({ identity: 1, tunnelEndpoint: zero, flags: 0 })).toBe(
       'identity=1 encryptkey=0 tunnelendpoint=0.0.0.0 flags=<none>',
     );
+  });
+
+  test('classes and groups, and sets, by bank', () => {
+    const value = { classId: [12, 1], groupId: [0x8000_0003, 1] } as const;
+    expect(identityClassText(value)).toBe('class=12/1 group=g3/1');
+    expect(identityClassKeyText({ identity: 9, addressSet: 4 })).toBe('identity=9 set=4');
+    expect(addressSetText({ outside: [4, 0], inside: [0, 7] })).toBe('outside=4/0 inside=0/7');
   });
 
   test('connection, from the side that began it', () => {
@@ -51,6 +64,17 @@ describe('entries as text', () => {
     } as const;
     const text = ctValueText(value, undefined);
     expect(ctKeyText(key, value)).toBe('TCP OUT 10.0.0.2:40000 -> 10.0.0.1:8080');
+    const kinds = (asks: number, answers: number) => ({
+      ...value,
+      leg: [
+        { ...leg, kind: answers },
+        { ...leg, kind: asks },
+      ] as const,
+    });
+    // Pod 1, host 2, stack 4.
+    const way = (asks: number, answers: number) =>
+      ctKeyText(key, kinds(asks, answers)).split(' ')[1];
+    expect([way(1, 2), way(2, 1), way(2, 4), way(4, 2)]).toEqual(['OUT', 'IN', 'OUT', 'IN']);
     expect(text).toContain('RxFlagsSeen=0x12 ');
     expect(text).toContain(
       'Flags=0x0023 [ SeenNonSyn SeenReply ] RevNAT=0 SourceSecurityID=40836 ',

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 
 /*
- * cil_from_netdev: on a native device, what comes in for a connection that a
- * pod opened under the node's address is translated back and delivered. All
- * else is the stack's; what it routes to a pod meets cil_to_container.
+ * The programs of a native device. cil_from_netdev: what comes in for a
+ * connection that a pod opened under the node's address is translated back and
+ * delivered. All else is the stack's; what it routes to a pod meets
+ * cil_to_container. With the host firewall on, what is for the node itself is
+ * judged by the node's policy first, and so is, by cil_to_netdev, what the node
+ * sends. Without it, that program is not attached.
  */
 
-#include "connection.h"
+#include "host.h"
 
 /* Turn the packet into the pod's view of it, in the packet and in *p. */
 __noinline int netdev_translate(struct __sk_buff *skb, struct packet *p,
@@ -133,6 +136,7 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	struct flow f = {};
 	struct delivery d = {};
 	struct hook h = {
+		.own_kind = LEG_POD,
 		.file = FILE_BPF_HOST,
 		.direction = METRIC_INGRESS,
 	};
@@ -143,8 +147,11 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 
 	if (!p)
 		return TC_ACT_SHOT;
-	if (p->kind == PACKET_SLOW && packet_parse_slow(skb, p, ETH_HLEN))
-		return TC_ACT_OK;
+	if (p->kind == PACKET_SLOW) {
+		ret = packet_parse_slow(skb, p, ETH_HLEN);
+		if (ret)
+			return host_unreadable(skb, p, ret, METRIC_INGRESS);
+	}
 	if (p->kind == PACKET_ICMP_ERROR)
 		return netdev_error(skb, p);
 	if (p->kind != PACKET_PLAIN)
@@ -177,19 +184,64 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	return bpf_redirect_peer(d.ifindex, 0);
 }
 
+/* IP on a device that is known; a tagged frame is another device's. */
+static __always_inline bool netdev_is_ours(const struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+
+	if (skb->vlan_present)
+		return false;
+	if (skb->protocol != bpf_htons(ETH_P_IP) &&
+	    skb->protocol != bpf_htons(ETH_P_IPV6))
+		return false;
+	return bpf_map_lookup_elem(&cilium_devices, &ifindex);
+}
+
 SEC("tc")
 int cil_from_netdev(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
 	struct packet p;
+	int ret;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) &&
-	    skb->protocol != bpf_htons(ETH_P_IPV6))
-		return TC_ACT_OK;
-	if (!bpf_map_lookup_elem(&cilium_devices, &ifindex))
+	if (!netdev_is_ours(skb))
 		return TC_ACT_OK;
 	packet_parse(skb, &p);
-	return from_netdev_slow(skb, &p);
+	ret = from_netdev_slow(skb, &p);
+	/* No pod's, so it may be the node's own. */
+	if (config_host_firewall && ret == TC_ACT_OK)
+		return host_judge(skb, &p, METRIC_INGRESS);
+	return ret;
+}
+
+__noinline int to_netdev_slow(struct __sk_buff *skb, struct packet *p)
+{
+	struct nat_entry *n;
+	int ret;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	if (p->kind == PACKET_SLOW) {
+		ret = packet_parse_slow(skb, p, ETH_HLEN);
+		if (ret)
+			return host_unreadable(skb, p, ret, METRIC_EGRESS);
+	}
+	/* A pod's, translated: its policy has let it go. */
+	n = bpf_map_lookup_elem(&cilium_snat, &p->key);
+	if (n && !ct_idle(n->last_seen, bpf_jiffies64(),
+			  nat_lifetime(p->key.proto)))
+		return TC_ACT_OK;
+	return host_judge(skb, p, METRIC_EGRESS);
+}
+
+SEC("tc")
+int cil_to_netdev(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (!config_host_firewall || !netdev_is_ours(skb))
+		return TC_ACT_OK;
+	packet_parse(skb, &p);
+	return to_netdev_slow(skb, &p);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -53,6 +53,7 @@ __noinline int from_container_slow(struct __sk_buff *skb, struct packet *p)
 	struct delivery d = {};
 	struct hook h = {
 		.ifindex = skb->ifindex,
+		.own_kind = LEG_POD,
 		.from_pod = 1,
 		.file = FILE_BPF_LXC,
 		.direction = METRIC_EGRESS,
@@ -61,6 +62,12 @@ __noinline int from_container_slow(struct __sk_buff *skb, struct packet *p)
 
 	if (!p)
 		return TC_ACT_SHOT;
+	if (is_tagged(skb)) {
+		/* Parsed for the sake of the event. */
+		packet_parse_slow(skb, p, ETH_HLEN);
+		ret = -DROP_VLAN_FILTERED;
+		goto drop;
+	}
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return discovery_arp(skb);
 	if (p->kind == PACKET_SLOW) {
@@ -109,7 +116,9 @@ drop:
 	/* Egress was judged first; denied after it means ingress denied. */
 	if (f.verdict[POLICY_INGRESS].denied)
 		h.direction = METRIC_INGRESS;
-	return event_drop(skb, p, &f, ret, h.direction, FILE_BPF_LXC, __LINE__);
+	if (flow_host_denies(&f))
+		h.file = FILE_BPF_HOST;
+	return event_drop(skb, p, &f, ret, h.direction, h.file, __LINE__);
 }
 
 SEC("tc")
@@ -117,7 +126,8 @@ int cil_from_container(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (likely(packet_parse(skb, &p) == PACKET_PLAIN)) {
+	if (likely(packet_parse(skb, &p) == PACKET_PLAIN &&
+		   !skb->vlan_present)) {
 		struct ct_entry *e = established(skb, &p, p.side);
 
 		if (likely(e)) {
@@ -142,6 +152,7 @@ __noinline int to_container_slow(struct __sk_buff *skb, struct packet *p)
 	struct delivery d = {};
 	struct hook h = {
 		.ifindex = skb->ifindex,
+		.own_kind = LEG_POD,
 		.file = FILE_BPF_LXC,
 		.direction = METRIC_INGRESS,
 	};
@@ -176,8 +187,12 @@ __noinline int to_container_slow(struct __sk_buff *skb, struct packet *p)
 	metric_count(skb, 0, METRIC_INGRESS);
 	return TC_ACT_OK;
 drop:
-	return event_drop(skb, p, &f, ret, METRIC_INGRESS, FILE_BPF_LXC,
-			  __LINE__);
+	if (flow_host_denies(&f)) {
+		h.file = FILE_BPF_HOST;
+		if (!f.verdict[POLICY_INGRESS].denied)
+			h.direction = METRIC_EGRESS;
+	}
+	return event_drop(skb, p, &f, ret, h.direction, h.file, __LINE__);
 }
 
 SEC("tc")

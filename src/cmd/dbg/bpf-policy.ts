@@ -1,11 +1,13 @@
 /**
  * @module `dbg bpf policy get|list`: compiled policies as the datapath sees them now, read from the
  * pinned maps (cilium_endpoints, cilium_policy_v2, cilium_policy_config, cilium_identity_class). Peers
- * are classes in there: each prints as the identities that it stands for. With an agent running,
+ * are classes in there: each prints as the identities that it stands for, a group (asked when the
+ * peer's class has no entry) on one line. With an agent running,
  * identities print their labels and entries the names of the policies behind them.
  */
 
 import { hex, protocolText } from '../../bpf/map/address-text.ts';
+import { peerClassText } from '../../bpf/map/peer-class.ts';
 import type { Command, Invocation } from '../command.ts';
 import { outputFlag } from '../rendering.ts';
 import { formatTable } from '../text-table.ts';
@@ -131,6 +133,8 @@ function byPrecedence(a: PolicyRow, b: PolicyRow): number {
     Number(b.deny) - Number(a.deny) ||
     a.direction.localeCompare(b.direction) * -1 ||
     a.identity - b.identity ||
+    a.addressSet - b.addressSet ||
+    a.classId - b.classId ||
     a.proto - b.proto ||
     a.port - b.port
   );
@@ -141,7 +145,7 @@ function policyLines(row: PolicyRow, names: PolicyNames): string[][] {
   const direction = row.direction === 'ingress' ? 'Ingress' : 'Egress';
   const rule = row.cookie === 0 ? '-' : (names.rules.get(row.cookie) ?? hex(row.cookie, 8));
   const line = [
-    row.deny ? 'Deny' : 'Allow',
+    verdictText(row),
     direction,
     first,
     portText(row),
@@ -155,11 +159,21 @@ function policyLines(row: PolicyRow, names: PolicyNames): string[][] {
   return [line, ...rest.map((label) => ['', '', label, ...line.slice(3).map(() => '')])];
 }
 
+function verdictText({ deny, isDefault }: PolicyRow): string {
+  if (!deny) return 'Allow';
+  return isDefault ? 'Deny (default)' : 'Deny';
+}
+
 function peerLabels(row: PolicyRow, { labels }: PolicyNames): readonly string[] {
-  if (labels === undefined) return [String(row.identity)];
+  if (row.group !== undefined) {
+    return [`group ${peerClassText(row.classId)}: ${row.group.length} identities`];
+  }
+  const set = row.addressSet === 0 ? [] : [`addresses of set ${row.addressSet}`];
+  if (labels === undefined) return [String(row.identity), ...set];
   if (row.identity === 0) return ['ANY'];
   const known = labels.get(row.identity);
-  return known === undefined || known.length === 0 ? [String(row.identity)] : [...known].sort();
+  const names = known === undefined || known.length === 0 ? [String(row.identity)] : known;
+  return [...[...names].sort(), ...set];
 }
 
 /** `8080/TCP`, `8080-8095/TCP`, `ANY/UDP`, `ANY`. */

@@ -1,11 +1,13 @@
 /**
- * @module `dbg policy get|selectors`: the policy rules and selectors of the agent by REST.
+ * @module `dbg policy get|selectors|wait|validate`: the policy rules and selectors of the agent by REST.
  */
 import type { Command } from '../command.ts';
+import { validateCommand } from '../policy/validate-command.ts';
 import { outputFlag, renderValue } from '../rendering.ts';
 import { printOut } from '../terminal.ts';
 import { formatLines } from '../text-table.ts';
 import type { Label, SelectorModel } from './models.ts';
+import { waitCommand } from './policy-wait.ts';
 import { openSession, showCommand } from './session.ts';
 
 export const policyCommand: Command = {
@@ -32,6 +34,12 @@ export const policyCommand: Command = {
         else printOut(`${policy.policy ?? '[]'}\nRevision: ${policy.revision ?? 0}\n`);
         return 0;
       },
+    },
+    waitCommand,
+    {
+      ...validateCommand,
+      summary: 'Validate a policy',
+      examples: [['cilium dbg policy validate web.yaml', 'as cilium policy validate']],
     },
     showCommand({
       name: 'selectors',

@@ -116,8 +116,10 @@ describe('from maps', () => {
   test('policy: denials first, labels of identities, ranges, names of rules', () => {
     const row = {
       deny: false,
+      isDefault: false,
       direction: 'ingress',
       identity: 7,
+      addressSet: 0,
       classId: 2,
       proto: 6,
       port: 8080,

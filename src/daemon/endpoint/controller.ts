@@ -8,7 +8,7 @@
 import { pending } from '../../kv/status.ts';
 import type { Table } from '../../kv/table.ts';
 import { type IdentityId, labelsKey } from '../identity/table.ts';
-import type { DesiredPolicyRow } from '../policy/table.ts';
+import { type DesiredPolicyRow, type PolicySubject, policySubject } from '../policy/table.ts';
 import type { EndpointId, EndpointRow } from './table.ts';
 
 /** Holds identities for label sets. */
@@ -22,9 +22,16 @@ export interface IdentitySource {
 
 export interface EndpointControllerOptions {
   readonly endpoints: Table<EndpointRow, EndpointId>;
-  readonly policies: Table<DesiredPolicyRow, IdentityId>;
+  readonly policies: Table<DesiredPolicyRow, PolicySubject>;
   readonly identities: IdentitySource;
+  /** Tells of changes in what `isKnownPeer` says. */
+  readonly peers: { subscribe(listener: () => void): Disposable };
+  /** Whether packets are judged rightly that an endpoint of the identity sends to others. */
+  readonly isKnownPeer: (row: EndpointRow, identity: IdentityId) => boolean;
 }
+
+/** An identity that an endpoint changes from is kept this long: upstream's identity-change-grace-period. */
+const changeGraceMs = 5_000;
 
 interface Held {
   readonly identity: IdentityId;
@@ -34,6 +41,9 @@ interface Held {
 export class EndpointController implements Disposable {
   readonly #options: EndpointControllerOptions;
   readonly #held = new Map<EndpointId, Held>();
+  /** As peers they are not known to the programs yet. */
+  readonly #waiting = new Set<EndpointId>();
+  readonly #leaving = new Set<ReturnType<typeof setTimeout>>();
   readonly #endpoints;
   readonly #policies;
   readonly #subscriptions: Disposable[];
@@ -46,10 +56,12 @@ export class EndpointController implements Disposable {
     this.#subscriptions = [
       options.endpoints.subscribe(compute),
       options.policies.subscribe(compute),
+      options.peers.subscribe(() => this.#waiting.size > 0 && compute()),
     ];
   }
 
   [Symbol.dispose](): void {
+    for (const timer of this.#leaving) clearTimeout(timer);
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
     this.#endpoints.close();
     this.#policies.close();
@@ -61,8 +73,11 @@ export class EndpointController implements Disposable {
     const touched = new Set<EndpointId>();
     for (const { key } of this.#endpoints.next()) touched.add(key as EndpointId);
     for (const { key } of this.#policies.next()) {
-      for (const row of endpoints.by('identity', key)) touched.add(row.id);
+      // The number that a subject begins with.
+      const identity = Number.parseInt(String(key), 10);
+      for (const row of endpoints.by('identity', identity)) touched.add(row.id);
     }
+    for (const id of this.#waiting) touched.add(id);
     for (const id of touched) {
       const row = endpoints.get(id);
       if (row === undefined) this.#release(id);
@@ -71,17 +86,31 @@ export class EndpointController implements Disposable {
   }
 
   #release(id: EndpointId): void {
+    this.#waiting.delete(id);
     const held = this.#held.get(id);
     if (held === undefined) return;
     this.#held.delete(id);
     this.#options.identities.release(held.identity);
   }
 
+  /** Packets carry the old identity until the reconciler comes round. */
+  #releaseLater(identity: IdentityId): void {
+    const timer = setTimeout(() => {
+      this.#leaving.delete(timer);
+      this.#options.identities.release(identity);
+    }, changeGraceMs);
+    timer.unref();
+    this.#leaving.add(timer);
+  }
+
   #settle(row: EndpointRow): void {
     const identity = this.#identityOf(row);
     if (identity === undefined) return;
-    const policy = this.#options.policies.get(identity);
-    const inKernel = policy?.status.kind === 'done';
+    const policy = this.#options.policies.get(policySubject(identity, row.ports));
+    const isKnown = this.#options.isKnownPeer(row, identity);
+    const inKernel = policy?.status.kind === 'done' && isKnown;
+    if (isKnown) this.#waiting.delete(row.id);
+    else this.#waiting.add(row.id);
     const next: EndpointRow = {
       ...row,
       identity,
@@ -106,7 +135,7 @@ export class EndpointController implements Disposable {
       if (row.status.kind !== 'error') this.#options.endpoints.upsert({ ...row, status });
       return undefined;
     }
-    this.#release(row.id);
+    if (held !== undefined) this.#releaseLater(held.identity);
     this.#held.set(row.id, { identity, labels });
     return identity;
   }

@@ -30,9 +30,15 @@ function healthStatus(row: EndpointRow): HealthStatus {
 }
 
 /** REST's EndpointPolicyEnabled. */
-export function policyEnabled(row: EndpointRow): 'none' | 'ingress' | 'egress' | 'both' {
-  if (row.ingressEnforced) return row.egressEnforced ? 'both' : 'ingress';
-  return row.egressEnforced ? 'egress' : 'none';
+export function policyEnabled(row: EndpointRow, audit: boolean): string {
+  const side = row.egressEnforced ? 'egress' : 'none';
+  const enforced = row.ingressEnforced ? (row.egressEnforced ? 'both' : 'ingress') : side;
+  return audit && enforced !== 'none' ? `audit-${enforced}` : enforced;
+}
+
+/** The agent's options, with those that the endpoint has of its own. */
+export function optionsOf(row: EndpointRow, options: EndpointOptions): EndpointOptions {
+  return row.audit ? { ...options, PolicyAuditMode: 'Enabled' } : options;
 }
 
 /** REST's EndpointStatusLog, latest first. */
@@ -58,11 +64,12 @@ export function endpointConfiguration(options: EndpointOptions): object {
 /** REST's Endpoint; `compiled` is its EndpointPolicy, if there is one. */
 export function endpointModel(
   row: EndpointRow,
-  options: EndpointOptions,
+  agentOptions: EndpointOptions,
   compiled?: object,
 ): object {
+  const options = optionsOf(row, agentOptions);
   const configuration = { 'label-configuration': {}, options };
-  const realized = policy(row, compiled);
+  const realized = policy(row, options, compiled);
   return {
     id: row.id,
     spec: configuration,
@@ -108,12 +115,12 @@ function networking(row: EndpointRow): object {
 }
 
 /** What the compiler made of the identity's rules, with what this endpoint has of it. */
-function policy(row: EndpointRow, compiled: object | undefined): object {
+function policy(row: EndpointRow, options: EndpointOptions, compiled: object | undefined): object {
   return {
     l4: { egress: [], ingress: [] },
     ...compiled,
     id: row.identity,
-    'policy-enabled': policyEnabled(row),
+    'policy-enabled': policyEnabled(row, options['PolicyAuditMode'] === 'Enabled'),
     'policy-revision': row.policyRevision,
   };
 }

@@ -14,8 +14,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Table } from '../../kv/table.ts';
-import { type IdentityId, identityId } from '../identity/table.ts';
+import { type IdentityId, identityId, isSystemLabel, parseLabel } from '../identity/table.ts';
 import { isRefusal } from '../ipam/table.ts';
+import { formatPorts, parsePorts } from '../ports.ts';
 import { isObject, parseEndpointRequest } from './request.ts';
 import {
   attachmentKey,
@@ -256,6 +257,9 @@ function encode(row: EndpointRow): string {
     'k8s-namespace': row.namespace,
     'k8s-uid': row.podUid,
     labels: row.labels,
+    'own-labels': row.ownLabels,
+    'named-ports': row.ports,
+    'policy-audit-mode': row.audit,
     'interface-name': row.interfaceName,
     'interface-index': row.ifindex,
     mac: row.mac,
@@ -279,6 +283,11 @@ function decode(text: string, name: string, now: Date): EndpointRow | string {
   const policyId = integer(fields['policy-id'], policyIdMax);
   if (identity === undefined) return 'identity: has to be a number';
   if (policyId === undefined) return 'policy-id: has to be a number';
+  const ports = fields['named-ports'] ?? '';
+  if (typeof ports !== 'string') return 'named-ports: has to be a text';
+  const labels = [...new Set(request.labels)].sort();
+  const ownLabels = ownLabelsOf(fields['own-labels'], labels);
+  if (ownLabels === undefined) return 'own-labels: has to be an object of texts';
   const createdAt = fields['created-at'];
   if (typeof createdAt !== 'string' || Number.isNaN(Date.parse(createdAt))) {
     return 'created-at: has to be a time';
@@ -297,7 +306,10 @@ function decode(text: string, name: string, now: Date): EndpointRow | string {
     podName: request.podName,
     namespace: request.namespace,
     podUid: request.podUid,
-    labels: [...new Set(request.labels)].sort(),
+    labels,
+    ownLabels,
+    ports: formatPorts(parsePorts(ports)),
+    audit: fields['policy-audit-mode'] === true,
     identity: identityOf(identity),
     policyId,
     ifindex: request.ifindex,
@@ -314,6 +326,26 @@ function decode(text: string, name: string, now: Date): EndpointRow | string {
     status: { kind: 'pending' },
     log: [log],
   };
+}
+
+/** A file of an earlier version has identity labels only; those of the system are no pod's own. */
+function ownLabelsOf(
+  value: unknown,
+  labels: readonly string[],
+): Readonly<Record<string, string>> | undefined {
+  const own: Record<string, string> = Object.create(null);
+  if (value === undefined) {
+    for (const { source, key, value: text } of labels.map(parseLabel)) {
+      if (source === 'k8s' && !isSystemLabel(key)) own[key] = text;
+    }
+    return own;
+  }
+  if (!isObject(value)) return undefined;
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') return undefined;
+    own[key] = text;
+  }
+  return own;
 }
 
 function integer(value: unknown, max: number): number | undefined {

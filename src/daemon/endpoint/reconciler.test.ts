@@ -3,6 +3,7 @@ import type { Endpoint } from '../../bpf/gen/layouts.ts';
 import type { TypedMap } from '../../bpf/libbpf/typed-map.ts';
 import type { Attachments } from '../../bpf/loader/attachment.ts';
 import { ifIndex } from '../../net/if-index.ts';
+import { endpointRow } from '../endpoint-fixture.ts';
 import { identityId } from '../identity/table.ts';
 import { reconcileEndpoints } from './reconciler.ts';
 import { type EndpointRow, endpointId, endpoints } from './table.ts';
@@ -21,33 +22,16 @@ function fakeMap<Key>(text: (key: Key) => string, initial: [Key, Endpoint][] = [
 
 const hex = (key: Uint8Array) => key.toHex();
 
-function row(id: number, changes: Partial<EndpointRow> = {}): EndpointRow {
-  return {
-    id: endpointId(id),
-    containerId: `container-${id}`,
-    containerInterfaceName: 'eth0',
-    netnsPath: '',
-    podName: `pod-${id}`,
-    namespace: 'default',
-    podUid: '',
-    labels: [],
-    identity: identityId(1000),
+function row(id: number, changes: Partial<Omit<EndpointRow, 'id'>> = {}): EndpointRow {
+  return endpointRow({
+    identity: 1000,
     policyId: 5,
     ifindex: ifIndex(id),
-    interfaceName: `lxc${id}`,
-    mac: '02:00:00:00:00:01',
-    hostMac: '02:00:00:00:00:02',
     ipv4: `10.0.0.${id}`,
-    ipv6: undefined,
-    state: 'waiting-to-regenerate',
-    policyRevision: 0,
-    ingressEnforced: false,
-    egressEnforced: false,
-    createdAt: '',
     status: { kind: 'pending' },
-    log: [],
     ...changes,
-  };
+    id,
+  });
 }
 
 function setUp(left: { readonly lxc?: [Uint8Array, Endpoint][]; readonly owners?: number[] } = {}) {

@@ -5,6 +5,7 @@
  * nothing is delivered to it. Writes state and status back.
  */
 
+import { endpointFlags } from '../../bpf/gen/constants.ts';
 import type { Endpoint } from '../../bpf/gen/layouts.ts';
 import type { TypedMap } from '../../bpf/libbpf/typed-map.ts';
 import type { Attachments, Hook } from '../../bpf/loader/attachment.ts';
@@ -41,7 +42,7 @@ function encode(row: EndpointRow): Endpoint {
   return {
     ifindex: row.ifindex,
     id: row.id,
-    flags: 0,
+    flags: row.audit ? endpointFlags.ENDPOINT_AUDIT : 0,
     identity: row.identity,
     policyId: row.policyId,
     mac: requireMac(row.mac),
@@ -62,6 +63,7 @@ function sameInKernel(a: EndpointRow, b: EndpointRow): boolean {
   return (
     a.identity === b.identity &&
     a.policyId === b.policyId &&
+    a.audit === b.audit &&
     a.ifindex === b.ifindex &&
     a.mac === b.mac &&
     a.hostMac === b.hostMac &&
@@ -144,7 +146,8 @@ function sameParty(a: Endpoint, b: Endpoint): boolean {
     a.id === b.id &&
     a.identity === b.identity &&
     a.ifindex === b.ifindex &&
-    a.policyId === b.policyId
+    a.policyId === b.policyId &&
+    a.flags === b.flags
   );
 }
 

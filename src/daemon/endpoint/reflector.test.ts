@@ -2,10 +2,11 @@ import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PodObject } from '../../k8s/object.ts';
 import { done } from '../../kv/status.ts';
 import { identityId } from '../identity/table.ts';
 import { isRefusal, type Refusal } from '../ipam/table.ts';
-import { podLabelSource } from './label-source.ts';
+import { LabelSource } from './label-source.ts';
 import { EndpointStore } from './persist.ts';
 import { EndpointReflector } from './reflector.ts';
 import { type EndpointRequest, parseEndpointRequest } from './request.ts';
@@ -21,6 +22,10 @@ function setUp() {
   const table = endpoints();
   const released: string[] = [];
   const claimed: string[] = [];
+  const objects = {
+    pods: new Map<string, PodObject>(),
+    namespaceLabels: {} as Record<string, string>,
+  };
   const reflector = new EndpointReflector({
     endpoints: table,
     addresses: {
@@ -36,15 +41,22 @@ function setUp() {
       },
     },
     store: new EndpointStore(directory),
-    labels: podLabelSource(({ labels, namespace }) => ({
-      labels: [
-        ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
-        `ns=${namespace}`,
-      ],
-      refused: [],
-    })),
+    labels: new LabelSource(
+      ({ labels, namespace, namespaceLabels }) => ({
+        labels: [
+          ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
+          `ns=${namespace}`,
+          ...(namespaceLabels['team'] === undefined ? [] : [`team=${namespaceLabels['team']}`]),
+        ],
+        refused: [],
+      }),
+      {
+        pod: (_, name) => objects.pods.get(name),
+        namespaceLabels: () => objects.namespaceLabels,
+      },
+    ),
   });
-  return { table, reflector, released, claimed };
+  return { table, reflector, released, claimed, objects };
 }
 
 function request(container: string, last: number): EndpointRequest {
@@ -128,6 +140,44 @@ test('waiting ends when the endpoint is ready, failing, deleted or late', async 
   const deleted = reflector.waitReady(row.id, never);
   reflector.delete({ by: 'id', id: row.id });
   expect(await deleted).toMatchObject({ refused: 'failed' });
+});
+
+test('labels and ports are those of the objects, as soon as there are any', () => {
+  const { reflector, table, objects } = setUp();
+  const made = reflector.create(request('a', 5));
+  if (isRefusal(made)) throw new Error(made.message);
+  expect([made.labels, made.ports]).toEqual([['k8s:app=web', 'ns=default'], '']);
+  table.upsert({ ...made, state: 'ready' });
+  reflector.relabel('default');
+  expect(table.get(made.id)?.state).toBe('ready');
+  objects.pods.set('a', {
+    kind: 'Pod',
+    namespace: 'default',
+    name: 'a',
+    uid: undefined,
+    labels: { app: 'db' },
+    serviceAccount: undefined,
+    nodeName: undefined,
+    hostNetwork: false,
+    addresses: [],
+    ports: [{ name: 'sql', port: 5432, proto: 6 }],
+    ended: false,
+  });
+  reflector.relabel('default', 'other');
+  expect(table.get(made.id)?.ports).toBe('');
+  reflector.relabel('default', 'a');
+  expect(table.get(made.id)).toMatchObject({
+    labels: ['k8s:app=db', 'ns=default'],
+    ports: 'sql/6=5432',
+    state: 'waiting-for-identity',
+  });
+  objects.namespaceLabels = { team: 'red' };
+  reflector.relabel('default');
+  expect(table.get(made.id)?.labels).toEqual(['k8s:app=db', 'ns=default', 'team=red']);
+  objects.pods.clear();
+  objects.namespaceLabels = {};
+  reflector.relabel('default');
+  expect(table.get(made.id)).toMatchObject({ labels: ['k8s:app=web', 'ns=default'], ports: '' });
 });
 
 test('labels can be changed, the rest of an endpoint cannot', () => {

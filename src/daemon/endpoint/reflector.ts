@@ -7,6 +7,8 @@
 import type { Table } from '../../kv/table.ts';
 import type { Refusal } from '../ipam/table.ts';
 import { isRefusal } from '../ipam/table.ts';
+import { formatPorts } from '../ports.ts';
+import type { LabelSource, OwnLabels } from './label-source.ts';
 import type { EndpointStore } from './persist.ts';
 import type { EndpointPatch, EndpointRequest } from './request.ts';
 import { type EndpointSelector, findEndpoint } from './selector.ts';
@@ -25,13 +27,6 @@ export interface AddressClaims {
   claim(address: string, owner: string, expirationUuid: string | undefined): Refusal | undefined;
   release(address: string): Refusal | undefined;
 }
-
-/** Turns what a request says about a pod into its sorted identity labels, or says why not. */
-export type LabelSource = (pod: {
-  readonly labels: readonly string[];
-  readonly namespace: string;
-  readonly podName: string;
-}) => readonly string[] | Refusal;
 
 export interface EndpointReflectorOptions {
   readonly endpoints: Table<EndpointRow, EndpointId>;
@@ -74,13 +69,13 @@ export class EndpointReflector {
   create(request: EndpointRequest): EndpointRow | Refusal {
     const same = this.#sameAttachment(request);
     if (same !== undefined) return same;
-    const labels = this.#labels(request);
-    if (isRefusal(labels)) return labels;
+    const own = this.#labels.own(request.labels, request);
+    if (isRefusal(own)) return own;
     const refusal = this.#checkAddresses(request) ?? this.#checkInterface(request);
     if (refusal !== undefined) return refusal;
     const id = this.#allocateId(request.id);
     if (typeof id !== 'number') return id;
-    const row = newRow(id, request, labels);
+    const row = { ...newRow(id, request, own), ...this.#facts(own, request) };
     // Who waits gets it written once, when it is ready: of one cut short nobody was told.
     const refused = request.syncBuild ? undefined : this.#saveNew(row);
     if (refused !== undefined) return refused;
@@ -153,21 +148,49 @@ export class EndpointReflector {
     const row = this.find(selector);
     if (row === undefined) return notFound;
     if (patch.labels === undefined) return row;
-    const { namespace, podName } = row;
-    const labels = this.#labels({ labels: patch.labels, namespace, podName });
-    if (isRefusal(labels)) return labels;
-    if (labels.length === row.labels.length && labels.every((one, at) => one === row.labels[at])) {
-      return row;
-    }
-    const changed: EndpointRow = {
-      ...row,
-      labels,
-      state: 'waiting-for-identity',
-      status: { kind: 'pending' },
-      log: appendLog(row.log, 'Updated security labels', 'waiting-for-identity'),
-    };
+    const own = this.#labels.own(patch.labels, row);
+    if (isRefusal(own)) return own;
+    const isSame = JSON.stringify(own) === JSON.stringify(row.ownLabels);
+    return isSame ? row : this.#relabel({ ...row, ownLabels: own });
+  }
+
+  /** Whether policy is only audited at the endpoint. */
+  setAudit(id: EndpointId, audit: boolean): void {
+    const row = this.#endpoints.get(id);
+    if (row === undefined || row.audit === audit) return;
+    this.#endpoints.upsert({ ...row, audit, status: { kind: 'pending' } });
+  }
+
+  /** What is known about the pods of a namespace, or about one of them, may be something else. */
+  relabel(namespace: string, podName?: string): void {
+    const rows =
+      podName === undefined
+        ? [...this.#endpoints.all()].filter((row) => row.namespace === namespace)
+        : this.#endpoints.by('podName', `${namespace}/${podName}`);
+    for (const row of rows) this.#relabel(row);
+  }
+
+  #relabel(row: EndpointRow): EndpointRow {
+    const { labels, ports } = this.#facts(row.ownLabels, row);
+    const isSame = labels.join() === row.labels.join();
+    if (isSame && ports === row.ports) return row;
+    const changed: EndpointRow = isSame
+      ? { ...row, ports }
+      : {
+          ...row,
+          labels,
+          ports,
+          state: 'waiting-for-identity',
+          status: { kind: 'pending' },
+          log: appendLog(row.log, 'Updated security labels', 'waiting-for-identity'),
+        };
     this.#endpoints.upsert(changed);
     return changed;
+  }
+
+  #facts(own: OwnLabels, pod: { readonly namespace: string; readonly podName: string }) {
+    const { labels, ports } = this.#labels.facts(own, pod);
+    return { labels, ports: formatPorts(ports) };
   }
 
   /** Deletes the endpoint that a selector names. */
@@ -308,7 +331,7 @@ export function appendLog(
   return [...log.slice(1 - logMax), entry];
 }
 
-function newRow(id: EndpointId, request: EndpointRequest, labels: readonly string[]): EndpointRow {
+function newRow(id: EndpointId, request: EndpointRequest, ownLabels: OwnLabels): EndpointRow {
   const state = 'waiting-for-identity';
   return {
     id,
@@ -318,7 +341,10 @@ function newRow(id: EndpointId, request: EndpointRequest, labels: readonly strin
     podName: request.podName,
     namespace: request.namespace,
     podUid: request.podUid,
-    labels,
+    labels: [],
+    ownLabels,
+    ports: '',
+    audit: false,
     identity: 0,
     policyId: 0,
     ifindex: request.ifindex,

@@ -40,6 +40,12 @@ export interface EndpointRow {
   readonly podUid: string;
   /** Sorted `source:key=value`: all identity labels. */
   readonly labels: readonly string[];
+  /** What the pod's owner gave it, before anything was added or left out; see `labels`. */
+  readonly ownLabels: Readonly<Record<string, string>>;
+  /** The pod's named ports as text, `http/6=8080`; empty where none is known. */
+  readonly ports: string;
+  /** Policy is only audited here: what it denies goes on, and is told. */
+  readonly audit: boolean;
   /** 0 until the labels have an identity. */
   readonly identity: IdentityId | 0;
   /** The slot in the policy maps; 0 until the identity has a policy. */

@@ -2,12 +2,11 @@
  * @module
  * Gives label sets their identity on a node without a cluster-wide allocator. The search for a
  * free number starts at a hash of the labels, so the same labels get the same number on every
- * start. Writes table `identities`; the only writer apart from the class column.
+ * start. The only writer of table `identities`.
  */
 
 import type { Table } from '../../kv/table.ts';
 import {
-  classNone,
   type IdentityId,
   type IdentityRow,
   identityId,
@@ -43,7 +42,6 @@ export function addReservedIdentities(table: Table<IdentityRow, IdentityId>): vo
       labels: sortLabels(labels),
       reserved: true,
       refCount: 0,
-      classId: classNone,
     });
   }
 }
@@ -120,7 +118,7 @@ export class IdentityAllocator {
   }
 
   #create(id: IdentityId, labels: readonly string[]): void {
-    this.#table.upsert({ id, labels, reserved: false, refCount: 1, classId: classNone });
+    this.#table.upsert({ id, labels, reserved: false, refCount: 1 });
   }
 
   #hold(row: IdentityRow): void {

@@ -5,7 +5,15 @@
  * become a reserved, namespace, cluster or service account label. Those come from the caller.
  */
 
-import { formatLabel, type Label, parseLabel, sortLabels } from './table.ts';
+import {
+  ciliumPrefix,
+  formatLabel,
+  isSystemLabel,
+  type Label,
+  namespaceKey,
+  parseLabel,
+  sortLabels,
+} from './table.ts';
 
 /** Label texts that were left out of an identity, and why. */
 export interface RefusedLabel {
@@ -35,8 +43,6 @@ export interface LabelFilter {
   readonly whitelist: boolean;
 }
 
-const namespaceKey = 'io.kubernetes.pod.namespace';
-const ciliumPrefix = 'io.cilium.k8s.';
 const labelsPerPodMax = 256;
 
 const keptByDefault = [
@@ -124,6 +130,7 @@ export function podIdentityLabels(
     labels.push({ source: 'k8s', key, value: pod.serviceAccount });
   }
   for (const [key, value] of Object.entries(pod.namespaceLabels ?? {})) {
+    if (!isLabelKey(key) || !isLabelValue(value)) continue;
     labels.push({ source: 'k8s', key: `${ciliumPrefix}namespace.labels.${key}`, value });
   }
   const kept = labels.filter((label) => keepsLabel(filter, label)).map(formatLabel);
@@ -148,9 +155,7 @@ export function isLabelValue(value: string): boolean {
 function refusal(key: string, value: unknown): string | undefined {
   if (!isLabelKey(key)) return 'not a label key';
   if (typeof value !== 'string' || !isLabelValue(value)) return 'not a label value';
-  if (key === namespaceKey || key.startsWith(`${namespaceKey}.`)) return 'set by the system only';
-  if (key.startsWith(ciliumPrefix)) return 'set by the system only';
-  return undefined;
+  return isSystemLabel(key) ? 'set by the system only' : undefined;
 }
 
 function parsePattern(text: string): Pattern {

@@ -2,7 +2,7 @@
  * @module
  * Table `identities`: the security identities known on this node, reserved ones included, and the
  * text of labels (`source:key=value`), which every reader of the table needs. Written by the
- * identity allocator; the policy controller fills in the peer class.
+ * identity allocator.
  */
 
 import { Table } from '../../kv/table.ts';
@@ -17,8 +17,6 @@ export interface IdentityRow {
   readonly reserved: boolean;
   /** Endpoints that hold it; reserved identities live without any. */
   readonly refCount: number;
-  /** The peer class in policy maps; 1 until the policy controller has seen the row. */
-  readonly classId: number;
 }
 
 export interface Label {
@@ -26,9 +24,6 @@ export interface Label {
   readonly key: string;
   readonly value: string;
 }
-
-/** What an identity has that no selector in use names. */
-export const classNone = 1;
 
 /** Identities that pods get. Below are reserved and well-known ones. */
 export const identityMin = 256;
@@ -71,12 +66,30 @@ export function worldIdentity(family: 4 | 6, dualStack: boolean): IdentityId {
   return family === 4 ? identityWorldIpv4 : identityWorldIpv6;
 }
 
+/** Identities of address blocks: known on this node only, and only shown (scope byte 1). */
+export const localIdentityMin = 0x01000001;
+export const localIdentityMax = 0x01ffffff;
+
+export function isLocalScope(identity: IdentityId): boolean {
+  return identity >= localIdentityMin && identity <= localIdentityMax;
+}
+
 /** Takes a number from outside. Throws on what no identity can be. */
 export function identityId(value: number): IdentityId {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
     throw new RangeError(`identity out of range: ${value}`);
   }
   return value as IdentityId;
+}
+
+/** Keys by which identities name their namespace, and what begins the others of the system. */
+export const namespaceKey = 'io.kubernetes.pod.namespace';
+export const ciliumPrefix = 'io.cilium.k8s.';
+
+/** True for a key by which identities name namespace, cluster and service account. */
+export function isSystemLabel(key: string): boolean {
+  if (key === namespaceKey || key.startsWith(`${namespaceKey}.`)) return true;
+  return key.startsWith(ciliumPrefix);
 }
 
 /** Reads `source:key=value`; without a source it is `unspec`. Never throws. */
@@ -115,7 +128,6 @@ export function identities(): Table<IdentityRow, IdentityId> {
       { name: 'labels', value: (row) => row.labels.join(' ') },
       { name: 'reserved', value: (row) => String(row.reserved) },
       { name: 'references', value: (row) => String(row.refCount) },
-      { name: 'class', value: (row) => String(row.classId) },
     ],
   });
 }

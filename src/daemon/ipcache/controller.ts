@@ -1,93 +1,186 @@
 /**
  * @module
- * Tables `endpoints` and `node-addresses` → table `ipcache`: addresses of pods whose policy is in
- * the kernel, addresses of this node, the pod ranges (where nothing but endpoints lives), and the
- * world. Recomputes from keys and current rows.
+ * Tables `endpoints`, `remote-pods`, `node-addresses`, `cluster-objects` and `address-sets` → table
+ * `ipcache`: addresses of pods whose policy is in the kernel, of this node and of others, the pod ranges (where
+ * nothing but endpoints lives), the blocks that policies name, and the world. Several of them may
+ * claim a prefix; the one that knows best has it.
  */
 import { pending } from '../../kv/status.ts';
-import type { Table, TableView } from '../../kv/table.ts';
+import type { Key, Table, TableView } from '../../kv/table.ts';
 import { requireAddress } from '../../net/address.ts';
-import { formatPrefix, hostPrefix, type Prefix } from '../../net/prefix.ts';
+import {
+  formatPrefix,
+  hostPrefix,
+  type Prefix,
+  prefixCovers,
+  requirePrefix,
+} from '../../net/prefix.ts';
+import type { ClusterObjectRow, RemotePodRow } from '../cluster/table.ts';
 import type { EndpointId, EndpointRow } from '../endpoint/table.ts';
-import { identityHost, identityUnknown, worldIdentity } from '../identity/table.ts';
+import {
+  type IdentityId,
+  identityHost,
+  identityRemoteNode,
+  identityUnknown,
+  worldIdentity,
+} from '../identity/table.ts';
 import type { NodeAddressRow } from '../node/table.ts';
-import type { IpcacheRow } from './table.ts';
+import type { AddressSetRow } from '../policy/table.ts';
+import { type IpcacheRow, type IpcacheSource, ipcacheSources } from './table.ts';
 
-export interface IpcacheSources {
+export interface IpcacheInputs {
   readonly endpoints: Table<EndpointRow, EndpointId>;
   readonly addresses: TableView<NodeAddressRow>;
+  readonly objects: TableView<ClusterObjectRow>;
+  readonly blocks: Table<AddressSetRow>;
+  readonly remotePods: Table<RemotePodRow>;
+  /** Tells of changes in what `isKnownPeer` says. */
+  readonly peers: { subscribe(listener: () => void): Disposable };
+  /** Whether packets from and to this identity at the prefix are judged rightly. */
+  readonly isKnownPeer: (identity: IdentityId, prefix: string) => boolean;
+  /** Of blocks that policies name. */
+  readonly identities: BlockIdentities;
+  /** Its Node object speaks of this node. */
+  readonly nodeName: string;
   /** The ranges that pods of this node get. */
   readonly ranges: readonly Prefix[];
   readonly families: readonly (4 | 6)[];
 }
 
-type Entry = Omit<IpcacheRow, 'status'>;
+/** Numbers that stand for blocks of addresses. */
+export interface BlockIdentities {
+  /** Undefined if all numbers are in use. */
+  allocate(prefix: Prefix): IdentityId | undefined;
+  release(prefix: Prefix): void;
+}
 
-const anonymous = { namespace: '', podName: '', host: false, unroutable: false } as const;
+type Claim = Omit<IpcacheRow, 'status' | 'prefix' | 'source'>;
+
+const nobody = { namespace: '', podName: '', host: false, unroutable: false } as const;
 
 export class IpcacheController implements Disposable {
   readonly #table: Table<IpcacheRow>;
-  readonly #sources: IpcacheSources;
-  readonly #reader;
+  readonly #inputs: IpcacheInputs;
+  readonly #endpoints;
+  readonly #blocks;
+  readonly #remotePods;
+  readonly #ofRemotePod = new Map<Key, readonly string[]>();
+  /** Remote pods whose peers are not known to the programs yet. */
+  readonly #waiting = new Set<Key>();
+  readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
   /** Prefixes written for an endpoint. */
   readonly #ofEndpoint = new Map<EndpointId, readonly string[]>();
-  readonly #ofNode = new Set<string>();
   readonly #subscriptions: Disposable[];
 
-  constructor(table: Table<IpcacheRow>, sources: IpcacheSources) {
+  constructor(table: Table<IpcacheRow>, inputs: IpcacheInputs) {
     this.#table = table;
-    this.#sources = sources;
-    this.#reader = sources.endpoints.reader('ipcache controller');
-    this.#writeFixed();
+    this.#inputs = inputs;
+    this.#endpoints = inputs.endpoints.reader('ipcache controller');
+    this.#blocks = inputs.blocks.reader('ipcache controller');
+    this.#remotePods = inputs.remotePods.reader('ipcache controller');
+    this.#claimFixed();
     this.#computeNode();
+    this.#computeNodes();
     this.#subscriptions = [
-      sources.endpoints.subscribe(() => this.compute()),
-      sources.addresses.subscribe(() => this.#computeNode()),
+      inputs.endpoints.subscribe(() => this.compute()),
+      inputs.addresses.subscribe(() => this.#computeNode()),
+      inputs.objects.subscribe(() => this.#computeNodes()),
+      inputs.blocks.subscribe(() => this.#computeBlocks()),
+      inputs.remotePods.subscribe(() => this.#computeRemotePods()),
+      inputs.peers.subscribe(() => this.#waiting.size > 0 && this.#computeRemotePods()),
     ];
   }
 
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
-    this.#reader.close();
+    this.#endpoints.close();
+    this.#blocks.close();
+    this.#remotePods.close();
   }
 
   compute(): void {
-    for (const { key } of this.#reader.next()) {
+    for (const { key } of this.#endpoints.next()) {
       const id = key as EndpointId;
-      this.#settle(id, this.#sources.endpoints.get(id));
+      this.#settle(id, this.#inputs.endpoints.get(id));
     }
   }
 
-  #writeFixed(): void {
-    for (const family of this.#sources.families) {
-      this.#put({
-        ...anonymous,
-        prefix: family === 4 ? '0.0.0.0/0' : '::/0',
-        identity: worldIdentity(family, this.#sources.families.length === 2),
-        source: 'world',
-      });
+  #claimFixed(): void {
+    const { families, ranges } = this.#inputs;
+    for (const family of families) {
+      const identity = worldIdentity(family, families.length === 2);
+      this.#claim(family === 4 ? '0.0.0.0/0' : '::/0', 'world', { ...nobody, identity });
     }
-    for (const range of this.#sources.ranges) {
-      this.#put({
-        ...anonymous,
-        prefix: formatPrefix(range),
-        identity: identityUnknown,
-        source: 'agent-local',
-        unroutable: true,
-      });
+    for (const range of ranges) {
+      const claim = { ...nobody, identity: identityUnknown, unroutable: true };
+      this.#claim(formatPrefix(range), 'agent-local', claim);
     }
   }
 
   #computeNode(): void {
-    const now = new Set<string>();
-    for (const { address } of this.#sources.addresses.all()) {
-      const prefix = formatPrefix(hostPrefix(requireAddress(address)));
-      now.add(prefix);
-      this.#put({ ...anonymous, prefix, identity: identityHost, source: 'host', host: true });
+    const claims = [...this.#inputs.addresses.all()].map(({ address }) => hostText(address));
+    this.#replace('host', claims, { ...nobody, identity: identityHost, host: true });
+  }
+
+  /** Other nodes, by their objects. */
+  #computeNodes(): void {
+    const prefixes: string[] = [];
+    for (const { object } of this.#inputs.objects.by('kind', 'Node')) {
+      if (object.kind !== 'Node' || object.name === this.#inputs.nodeName) continue;
+      prefixes.push(...object.addresses.map(hostText));
     }
-    for (const prefix of this.#ofNode) if (!now.has(prefix)) this.#table.delete(prefix);
-    this.#ofNode.clear();
-    for (const prefix of now) this.#ofNode.add(prefix);
+    this.#replace('directory', prefixes, { ...nobody, identity: identityRemoteNode });
+  }
+
+  /** Pods of other nodes, once programs know what they are as peers. */
+  #computeRemotePods(): void {
+    const touched = new Set<Key>(this.#waiting);
+    for (const { key } of this.#remotePods.next()) touched.add(key);
+    for (const key of touched) {
+      const row = this.#inputs.remotePods.get(String(key));
+      const isKnown = row?.prefixes.every((one) => this.#inputs.isKnownPeer(row.identity, one));
+      if (isKnown === false) {
+        this.#waiting.add(key);
+        continue;
+      }
+      this.#waiting.delete(key);
+      const after = row?.prefixes ?? [];
+      for (const prefix of this.#ofRemotePod.get(key) ?? []) {
+        if (!after.includes(prefix)) this.#withdraw(prefix, 'remote');
+      }
+      if (row === undefined) {
+        this.#ofRemotePod.delete(key);
+        continue;
+      }
+      this.#ofRemotePod.set(key, after);
+      const { identity, namespace, name: podName } = row;
+      for (const prefix of after) {
+        this.#claim(prefix, 'remote', { ...nobody, identity, namespace, podName });
+      }
+    }
+  }
+
+  /** Blocks that policies name, where they are not pods' anyway. */
+  #computeBlocks(): void {
+    for (const { key, row } of this.#blocks.next()) {
+      const prefix = requirePrefix(String(key));
+      const isNamed = row?.labels.includes(`cidr:${row.prefix}`) === true;
+      const identity = isNamed && this.#isOutside(prefix) ? this.#identity(prefix) : undefined;
+      if (identity !== undefined) this.#claim(String(key), 'generated', { ...nobody, identity });
+      else {
+        this.#withdraw(String(key), 'generated');
+        this.#inputs.identities.release(prefix);
+      }
+    }
+  }
+
+  #isOutside(prefix: Prefix): boolean {
+    // Of length 0 it is the world itself.
+    return prefix.length > 0 && !this.#inputs.ranges.some((range) => prefixCovers(range, prefix));
+  }
+
+  #identity(prefix: Prefix): IdentityId | undefined {
+    return this.#inputs.identities.allocate(prefix);
   }
 
   #settle(id: EndpointId, row: EndpointRow | undefined): void {
@@ -96,12 +189,10 @@ export class IpcacheController implements Disposable {
     const after =
       row === undefined || row.identity === 0 || row.policyId === 0
         ? []
-        : [row.ipv4, row.ipv6]
-            .filter((text) => text !== undefined)
-            .map((text) => formatPrefix(hostPrefix(requireAddress(text))));
+        : [row.ipv4, row.ipv6].filter((text) => text !== undefined).map(hostText);
     for (const prefix of before) {
       if (!after.includes(prefix) && this.#ownerOf(prefix) === undefined)
-        this.#table.delete(prefix);
+        this.#withdraw(prefix, 'local');
     }
     if (after.length === 0 || row === undefined || row.identity === 0) {
       this.#ofEndpoint.delete(id);
@@ -109,7 +200,7 @@ export class IpcacheController implements Disposable {
     }
     const { identity, namespace, podName } = row;
     for (const prefix of after) {
-      this.#put({ ...anonymous, prefix, identity, source: 'local', namespace, podName });
+      this.#claim(prefix, 'local', { ...nobody, identity, namespace, podName });
     }
     this.#ofEndpoint.set(id, after);
   }
@@ -117,21 +208,53 @@ export class IpcacheController implements Disposable {
   /** Another endpoint that has taken over the address. */
   #ownerOf(prefix: string): EndpointRow | undefined {
     const address = prefix.slice(0, prefix.lastIndexOf('/'));
-    return this.#sources.endpoints.by('ip', address)[0];
+    return this.#inputs.endpoints.by('ip', address)[0];
   }
 
-  #put(entry: Entry): void {
-    const before = this.#table.get(entry.prefix);
-    if (
-      before !== undefined &&
-      before.identity === entry.identity &&
-      before.host === entry.host &&
-      before.unroutable === entry.unroutable &&
-      before.podName === entry.podName &&
-      before.namespace === entry.namespace
-    ) {
+  /** Makes these all that the source claims. */
+  #replace(source: IpcacheSource, prefixes: readonly string[], claim: Claim): void {
+    const wanted = new Set(prefixes);
+    for (const [prefix, claims] of [...this.#claims]) {
+      if (claims.has(source) && !wanted.has(prefix)) this.#withdraw(prefix, source);
+    }
+    for (const prefix of wanted) this.#claim(prefix, source, claim);
+  }
+
+  #claim(prefix: string, source: IpcacheSource, claim: Claim): void {
+    const claims = this.#claims.get(prefix) ?? new Map<IpcacheSource, Claim>();
+    this.#claims.set(prefix, claims.set(source, claim));
+    this.#write(prefix, claims);
+  }
+
+  #withdraw(prefix: string, source: IpcacheSource): void {
+    const claims = this.#claims.get(prefix);
+    if (claims?.delete(source) === true) this.#write(prefix, claims);
+  }
+
+  #write(prefix: string, claims: ReadonlyMap<IpcacheSource, Claim>): void {
+    const source = ipcacheSources.find((one) => claims.has(one));
+    const claim = source && claims.get(source);
+    if (source === undefined || claim === undefined) {
+      this.#claims.delete(prefix);
+      this.#table.delete(prefix);
       return;
     }
-    this.#table.upsert({ ...entry, status: pending });
+    const before = this.#table.get(prefix);
+    if (before !== undefined && before.source === source && sameClaim(before, claim)) return;
+    this.#table.upsert({ ...claim, prefix, source, status: pending });
   }
+}
+
+function hostText(address: string): string {
+  return formatPrefix(hostPrefix(requireAddress(address)));
+}
+
+function sameClaim(a: Claim, b: Claim): boolean {
+  return (
+    a.identity === b.identity &&
+    a.host === b.host &&
+    a.unroutable === b.unroutable &&
+    a.podName === b.podName &&
+    a.namespace === b.namespace
+  );
 }

@@ -23,7 +23,7 @@ function encodeEntry(row: IpcacheRow): IpcacheEntry {
   const flags =
     (row.host ? ipcacheFlags.IPCACHE_HOST : 0) |
     (row.unroutable ? ipcacheFlags.IPCACHE_UNROUTABLE : 0);
-  return { identity: row.identity, addressSet: 0, tunnelEndpoint: noTunnel, flags };
+  return { identity: row.identity, tunnelEndpoint: noTunnel, flags };
 }
 
 export function reconcileIpcache(

@@ -9,7 +9,22 @@ import { formatStatus, type Status } from '../../kv/status.ts';
 import { Table } from '../../kv/table.ts';
 import type { IdentityId } from '../identity/table.ts';
 
-export type IpcacheSource = 'local' | 'host' | 'world' | 'agent-local';
+/**
+ * Who claims a prefix, best first: endpoints and addresses of this node, pods and
+ * addresses of others,
+ * blocks that policies name, the pod ranges, the world.
+ */
+export const ipcacheSources = [
+  'local',
+  'host',
+  'remote',
+  'directory',
+  'agent-local',
+  'generated',
+  'world',
+] as const;
+
+export type IpcacheSource = (typeof ipcacheSources)[number];
 
 export interface IpcacheRow {
   /** Canonical text, `a.b.c.d/n` or IPv6 `/n`; the longest match wins. */

@@ -1,7 +1,8 @@
 /**
  * @module
- * Table `devices` → cilium_devices and the program on each native device, which brings translated
- * answers back to pods. A device is mapped before its program is attached.
+ * Table `devices` → cilium_devices and the programs on each native device: one brings translated
+ * answers back to pods, and with a host firewall the two judge the node's own traffic. A device is
+ * mapped before its programs are attached.
  */
 
 import type { Device } from '../../bpf/gen/layouts.ts';
@@ -16,6 +17,8 @@ export interface DeviceTargets {
   readonly devices: TypedMap<number, Device>;
   readonly attachments: Attachments;
   readonly hooks: readonly Hook[];
+  /** Resolves when the programs have what they judge by. Undefined if they judge nobody. */
+  readonly ready: Promise<void> | undefined;
 }
 
 const noAddress = new Uint8Array(16);
@@ -35,7 +38,8 @@ export function reconcileDevices(
     setStatus: (row, status) => ({ ...row, status }),
     unchanged: (a, b) => a.ifindex === b.ifindex && a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6,
     target: {
-      update(row) {
+      async update(row) {
+        if (targets.ready !== undefined) await targets.ready;
         targets.devices.update(row.ifindex, {
           ipv4: addressBytes(row.ipv4),
           ipv6: addressBytes(row.ipv6),
@@ -44,7 +48,7 @@ export function reconcileDevices(
         targets.attachments.attach({ kind: 'device', name: row.name }, row.ifindex, targets.hooks);
       },
       delete(name, row) {
-        targets.attachments.detach({ kind: 'device', name }, row.ifindex, ['ingress']);
+        targets.attachments.detach({ kind: 'device', name }, row.ifindex, ['ingress', 'egress']);
         targets.devices.delete(row.ifindex);
       },
       prune(names) {

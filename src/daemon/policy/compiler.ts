@@ -1,88 +1,165 @@
 /**
  * @module
- * Rules and identities → peer classes, policies of the local identities, cookies. Pure: no clock,
- * no tables. It is told what changed and recomputes only the policies that can differ; the result
- * is the same by every path.
+ * Rules and identities → peer classes, policies of the local endpoints, cookies. Pure: no clock, no
+ * tables. It is told what changed and recomputes only the policies that can differ. By every path
+ * the result says the same; numbers of classes and sets may differ.
  */
 
-import { type IdentityId, labelHost, labelInit } from '../identity/table.ts';
-import { PeerClasses } from './classes.ts';
+import {
+  type IdentityId,
+  identityMin,
+  isLocalScope,
+  labelHost,
+  labelInit,
+  reservedIdentities,
+} from '../identity/table.ts';
+import { parsePorts } from '../ports.ts';
+import { AddressSets, addressSetNone, type SetPair } from './address-sets.ts';
 import { CookieRegistry, type RuleRef } from './cookies.ts';
 import { entriesOf, type Grant, l4Codes } from './entries.ts';
-import { type Direction, directions, type RuleItem } from './rule.ts';
-import { labelSelector } from './selector.ts';
-import { SelectorCache } from './selector-cache.ts';
-import type { CookiePolicy, CookieRow, PolicyEntry, PolicyRuleRow } from './table.ts';
+import { blame } from './overflow.ts';
+import { type PeerNumber, peerNumber } from './peer.ts';
+import { Places } from './places.ts';
+import type { ResolvedItem, ResolvedRule } from './resolve.ts';
+import { type Direction, directions, type PortRange } from './rule.ts';
+import {
+  type AddressTerms,
+  addressLabel,
+  addressTerms,
+  labelSelector,
+  labelSet,
+  selects,
+} from './selector.ts';
+import { type PeerClasses, SelectorCache } from './selector-cache.ts';
+import { Subjects } from './subjects.ts';
+import type {
+  CookiePolicy,
+  CookieRow,
+  Overflow,
+  PolicyEntry,
+  PolicyRuleRow,
+  PolicySubject,
+} from './table.ts';
 
 export interface PolicyConfig {
   readonly enablePolicy: 'default' | 'always' | 'never';
-  /** This node reaches its pods whatever ingress policy says. */
+  /** This node reaches its pods whatever ingress policy of tier `network` says. */
   readonly allowLocalhost: boolean;
+  /** CIDR rules of the Cilium kinds mean nodes as well (`policy-cidr-match-mode=nodes`). */
+  readonly cidrMatchesNodes: boolean;
+  /** Entries that fit into one policy map. */
+  readonly entriesMax: number;
 }
 
-/** The policy of one identity, as content: without slot, revision and status. */
+/** The policy of one subject, as content: without slot, revision and status. */
 export interface CompiledPolicy {
+  readonly subject: PolicySubject;
   readonly identity: IdentityId;
   readonly ingressEnforced: boolean;
   readonly egressEnforced: boolean;
   readonly denyCookie: { readonly ingress: number; readonly egress: number };
   readonly entries: readonly PolicyEntry[];
+  /** Needs more entries than there is room for: everything is denied. */
+  readonly overflow: Overflow | undefined;
 }
 
 export interface Compilation {
-  /** Class by identity, where it changed; undefined if the identity is gone. */
-  readonly classes: ReadonlyMap<IdentityId, number | undefined>;
-  /** Policies whose content changed; undefined if the identity is not local any more. */
-  readonly policies: ReadonlyMap<IdentityId, CompiledPolicy | undefined>;
+  /** Class and group by peer, where they changed; undefined if the peer is gone. */
+  readonly peers: ReadonlyMap<PeerNumber, PeerClasses | undefined>;
+  /** Address sets by block, where they changed; undefined if the block is not in use any more. */
+  readonly sets: ReadonlyMap<string, SetPair | undefined>;
+  /** Policies whose content changed; undefined if the subject is not local any more. */
+  readonly policies: ReadonlyMap<PolicySubject, CompiledPolicy | undefined>;
   readonly cookies: ReadonlyMap<number, CookieRow | undefined>;
+}
+
+/** Who gets a policy: endpoints of this node, or the node itself. */
+export interface LocalSubject {
+  readonly subject: PolicySubject;
+  readonly identity: IdentityId;
+  /** The text of its named ports. */
+  readonly ports: string;
+  /** Labels of the node, for the host endpoint. */
+  readonly nodeLabels?: readonly string[];
+}
+
+interface CompiledItem {
+  readonly grant: Grant;
+  readonly resolved: ResolvedItem;
 }
 
 interface CompiledRule {
   readonly row: PolicyRuleRow;
-  readonly grants: Readonly<Record<Direction, readonly Grant[]>>;
+  readonly items: Readonly<Record<Direction, readonly CompiledItem[]>>;
   /** The rule as the cause of a default deny. */
   readonly cause: Readonly<Record<Direction, RuleRef>>;
+  /** Its entries for ports by name differ from endpoint to endpoint. */
+  readonly hasNamedPorts: boolean;
+  /** Every use of a selector as a peer. */
+  readonly peerKeys: readonly string[];
 }
+
+type Content = Omit<CompiledPolicy, 'subject' | 'identity'>;
 
 const implicitPrefix = 'reserved:io.cilium.policy.derived-from=';
 const hostSelector = labelSelector(labelHost);
 
 export class PolicyCompiler {
-  readonly #config: PolicyConfig;
-  readonly classes = new PeerClasses();
-  readonly selectors = new SelectorCache(this.classes.mark);
+  readonly config: PolicyConfig;
+  /** Of peers, and of subjects. */
+  readonly selectors = new SelectorCache();
+  readonly subjects = new Subjects();
+  readonly sets = new AddressSets();
   readonly cookies = new CookieRegistry();
+  readonly #places = new Places(this.sets);
+  readonly #labels = new Map<IdentityId, readonly string[]>();
   readonly #rules = new Map<string, CompiledRule>();
   readonly #rulesBySubject = new Map<string, Set<string>>();
   readonly #rulesByPeer = new Map<string, Set<string>>();
-  readonly #local = new Set<IdentityId>();
-  readonly #dirty = new Set<IdentityId>();
-  readonly #policies = new Map<IdentityId, CompiledPolicy>();
+  readonly #nodeRules = new Set<string>();
+  readonly #local = new Map<PolicySubject, LocalSubject>();
+  readonly #subjectsOf = new Map<IdentityId, Set<PolicySubject>>();
+  readonly #dirty = new Set<PolicySubject>();
+  readonly #policies = new Map<PolicySubject, CompiledPolicy>();
+  /** Named ports of pods by address, and how many uses a name has in egress rules. */
+  readonly #podPorts = new Map<string, string>();
+  readonly #portUses = new Map<string, number>();
+  #portsChanged = false;
 
   constructor(config: PolicyConfig) {
-    this.#config = config;
-    if (config.allowLocalhost) this.selectors.acquire(hostSelector, 'peer');
+    this.config = config;
+    if (config.allowLocalhost) this.selectors.acquire(hostSelector);
   }
 
   rules(): PolicyRuleRow[] {
     return [...this.#rules.values()].map((rule) => rule.row);
   }
 
-  policy(id: IdentityId): CompiledPolicy | undefined {
-    return this.#policies.get(id);
+  policy(subject: PolicySubject): CompiledPolicy | undefined {
+    return this.#policies.get(subject);
   }
 
-  upsertRule(row: PolicyRuleRow): void {
+  /** The rules that select an endpoint, by key. */
+  rulesOf(subject: PolicySubject): PolicyRuleRow[] {
+    const local = this.#local.get(subject);
+    return local === undefined ? [] : this.#selecting(local).map((rule) => rule.row);
+  }
+
+  /** What is known of an identity; undefined if nothing. */
+  labels(id: IdentityId): readonly string[] | undefined {
+    return this.#labels.get(id);
+  }
+
+  upsertRule(row: PolicyRuleRow, resolved: ResolvedRule): void {
     const before = this.#rules.get(row.key);
-    if (before?.row === row) return;
-    const rule = compileRule(row);
+    const rule = compileRule(row, resolved);
     // First the new uses, then the old ones, so that selectors in both stay.
-    this.selectors.acquire(row.rule.subject, 'subject');
-    for (const peer of peersOf(row)) this.selectors.acquire(peer, 'peer');
-    if (before !== undefined) this.#withdraw(before.row);
+    this.#acquire(rule, resolved);
+    if (before !== undefined) this.#withdraw(before);
     this.#rules.set(row.key, rule);
-    link(this.#rulesBySubject, row.rule.subject.key, row.key);
-    for (const peer of peersOf(row)) link(this.#rulesByPeer, peer.key, row.key);
+    if (row.rule.subjectKind === 'node') this.#nodeRules.add(row.key);
+    else link(this.#rulesBySubject, row.rule.subject.key, row.key);
+    for (const key of rule.peerKeys) link(this.#rulesByPeer, key, row.key);
     this.#markSubject(row);
   }
 
@@ -90,138 +167,300 @@ export class PolicyCompiler {
     const before = this.#rules.get(key);
     if (before === undefined) return;
     this.#rules.delete(key);
-    this.#withdraw(before.row);
+    this.#withdraw(before);
   }
 
   upsertIdentity(id: IdentityId, labels: readonly string[]): void {
-    if (this.selectors.upsertIdentity(id, labels) && this.#local.has(id)) this.#dirty.add(id);
+    if (isLocalScope(id)) return;
+    this.#labels.set(id, labels);
+    const isOut = this.#sideOf(labels) === 'outside';
+    if (this.#subjectsOf.has(id)) this.subjects.upsert(id, labels);
+    this.selectors.upsertIdentity(id, isOut ? [...labels, addressLabel.outside] : labels);
+    // What is reserved may be met anywhere, others where they are placed.
+    if (id < identityMin) this.#addPeer(id, addressSetNone);
+    for (const set of this.#places.setsOf(id)) this.#addPeer(id, set);
+    this.#markIdentity(id);
   }
 
   deleteIdentity(id: IdentityId): void {
+    if (!this.#labels.delete(id)) return;
     this.selectors.deleteIdentity(id);
-    if (this.#local.has(id)) this.#dirty.add(id);
+    this.#markIdentity(id);
   }
 
-  /** Local: an endpoint of this node has the identity, so it needs a policy. */
-  setLocal(id: IdentityId, local: boolean): void {
-    if (local === this.#local.has(id)) return;
-    if (local) this.#local.add(id);
-    else this.#local.delete(id);
-    this.#dirty.add(id);
+  /**
+   * Where an identity is: canonical text of an address's prefix, or of a range. A prefix that changes
+   * hands has both for a moment, since packets may still see the old one.
+   */
+  place(prefix: string, identity: IdentityId): void {
+    if (!isLocalScope(identity)) this.#places.put(prefix, identity, this.sideOf(identity));
+  }
+
+  /** The identity is there no more. */
+  displace(prefix: string, identity: IdentityId): void {
+    this.#places.take(prefix, identity);
+  }
+
+  /** Which of an address's two sets counts for an identity. */
+  sideOf(id: IdentityId): keyof SetPair {
+    return this.#sideOf(this.#labels.get(id) ?? reservedLabels(id));
+  }
+
+  #sideOf(labels: readonly string[]): keyof SetPair {
+    return isOutside(labels, this.config.cidrMatchesNodes) ? 'outside' : 'inside';
+  }
+
+  /** Forgets selectors and blocks that no rule uses any more. False if there are none. */
+  sweep(): boolean {
+    if (!this.sets.hasUnused && this.selectors.unused === 0) return false;
+    this.selectors.sweep();
+    this.sets.sweep();
+    return true;
+  }
+
+  /** The named ports of the pod that has the address; empty text for none. */
+  setPodPorts(address: string, ports: string): void {
+    if ((this.#podPorts.get(address) ?? '') === ports) return;
+    if (ports === '') this.#podPorts.delete(address);
+    else this.#podPorts.set(address, ports);
+    this.sets.setPorts(address, this.#portLabels(ports));
+  }
+
+  /** Local: it needs a policy. */
+  setLocal(local: LocalSubject): void {
+    this.#local.set(local.subject, local);
+    const labels = this.#labels.get(local.identity);
+    if (labels !== undefined) this.subjects.upsert(local.identity, labels);
+    const subjects = this.#subjectsOf.get(local.identity) ?? new Set();
+    this.#subjectsOf.set(local.identity, subjects.add(local.subject));
+    this.#dirty.add(local.subject);
+  }
+
+  deleteLocal(subject: PolicySubject): void {
+    const local = this.#local.get(subject);
+    if (local === undefined) return;
+    this.#local.delete(subject);
+    const left = this.#subjectsOf.get(local.identity);
+    left?.delete(subject);
+    if (left?.size === 0) {
+      this.#subjectsOf.delete(local.identity);
+      this.subjects.delete(local.identity);
+    }
+    this.#dirty.add(subject);
   }
 
   /** What differs since the last call. */
   compile(): Compilation {
-    const { identities: classes, selectorKeys } = this.classes.flush(this.selectors);
-    for (const key of selectorKeys) this.#markPeer(key);
-    const policies = new Map<IdentityId, CompiledPolicy | undefined>();
-    const shared = new Map<string, Omit<CompiledPolicy, 'identity'>>();
-    for (const id of [...this.#dirty].sort((a, b) => a - b)) {
-      const before = this.#policies.get(id);
-      const after = this.#policyOf(id, shared);
-      if (after === undefined) this.#policies.delete(id);
-      else this.#policies.set(id, after);
-      if (!samePolicy(before, after)) policies.set(id, after);
+    if (this.#portsChanged) this.#renewPorts();
+    const { blocks, spans } = this.sets.flush();
+    for (const [id, sets] of this.#places.flush(spans)) this.#renewPeers(id, sets);
+    const { peers, selectors } = this.selectors.flush();
+    for (const { selector } of selectors) this.#markPeer(selector.key);
+    const policies = new Map<PolicySubject, CompiledPolicy | undefined>();
+    const shared = new Map<string, Content>();
+    for (const subject of [...this.#dirty].sort()) {
+      const before = this.#policies.get(subject);
+      const after = this.#policyOf(subject, shared, before);
+      if (after === undefined) this.#policies.delete(subject);
+      else this.#policies.set(subject, after);
+      if (before !== after) policies.set(subject, after);
     }
     this.#dirty.clear();
     this.cookies.retire(() => this.#cookiesInUse());
-    return { classes, policies, cookies: this.cookies.takeChanges() };
+    return { peers, sets: blocks, policies, cookies: this.cookies.takeChanges() };
   }
 
-  #withdraw(row: PolicyRuleRow): void {
-    this.#markSubject(row);
-    unlink(this.#rulesBySubject, row.rule.subject.key, row.key);
-    this.selectors.release(row.rule.subject.key, 'subject');
-    for (const peer of peersOf(row)) {
-      unlink(this.#rulesByPeer, peer.key, row.key);
-      this.selectors.release(peer.key, 'peer');
+  #addPeer(id: IdentityId, set: number): void {
+    this.selectors.addPeer(peerNumber(id, set), this.sets.labels(set));
+  }
+
+  #renewPeers(id: IdentityId, sets: Iterable<number>): void {
+    const placed = new Set(this.#places.setsOf(id));
+    for (const set of sets) {
+      if (placed.has(set)) this.#addPeer(id, set);
+      else if (id < identityMin && set === addressSetNone) continue;
+      else this.selectors.deletePeer(peerNumber(id, set));
     }
   }
 
-  #markSubject(row: PolicyRuleRow): void {
-    const members = this.selectors.members(row.rule.subject.key);
-    const [few, many] =
-      members.size < this.#local.size ? [members, this.#local] : [this.#local, members];
-    for (const id of few) if (many.has(id)) this.#dirty.add(id);
+  /** Of an endpoint's named ports, those that egress rules name. */
+  #portLabels(ports: string): string[] {
+    return parsePorts(ports)
+      .filter(({ name, proto }) => this.#portUses.has(`${name}/${proto}`))
+      .map(({ name, proto, port }) => addressLabel.port(name, proto, port));
+  }
+
+  #renewPorts(): void {
+    this.#portsChanged = false;
+    for (const [address, ports] of this.#podPorts) {
+      this.sets.setPorts(address, this.#portLabels(ports));
+    }
+  }
+
+  #acquire(rule: CompiledRule, resolved: ResolvedRule): void {
+    const { subject, subjectKind } = rule.row.rule;
+    if (subjectKind === 'endpoint') this.subjects.acquire(subject);
+    for (const selector of peersOf(resolved)) {
+      const { cidrs, scope, ports } = addressTerms(selector);
+      for (const cidr of cidrs) this.sets.acquire(cidr, scope);
+      for (const name of ports) this.#usePort(name, 1);
+      this.selectors.acquire(selector);
+    }
+  }
+
+  #usePort(name: string, step: 1 | -1): void {
+    const uses = (this.#portUses.get(name) ?? 0) + step;
+    if (uses === 0) this.#portUses.delete(name);
+    else this.#portUses.set(name, uses);
+    this.#portsChanged ||= uses === 0 || (uses === 1 && step === 1);
+  }
+
+  #withdraw(rule: CompiledRule): void {
+    const { row, peerKeys } = rule;
+    this.#markSubject(row);
+    if (row.rule.subjectKind === 'node') this.#nodeRules.delete(row.key);
+    else {
+      unlink(this.#rulesBySubject, row.rule.subject.key, row.key);
+      this.subjects.release(row.rule.subject.key);
+    }
+    for (const key of peerKeys) {
+      unlink(this.#rulesByPeer, key, row.key);
+      const selector = this.selectors.get(key)?.selector;
+      const { cidrs, scope, ports } = selector === undefined ? noTerms : addressTerms(selector);
+      for (const cidr of cidrs) this.sets.release(cidr, scope);
+      for (const name of ports) this.#usePort(name, -1);
+      this.selectors.release(key);
+    }
+  }
+
+  #markIdentity(id: IdentityId): void {
+    for (const subject of this.#subjectsOf.get(id) ?? []) this.#dirty.add(subject);
+  }
+
+  #markSubject({ rule }: PolicyRuleRow): void {
+    if (rule.subjectKind === 'node') {
+      for (const local of this.#local.values()) {
+        if (local.nodeLabels !== undefined) this.#dirty.add(local.subject);
+      }
+      return;
+    }
+    for (const id of this.subjects.members(rule.subject.key)) this.#markIdentity(id);
   }
 
   #markPeer(selectorKey: string): void {
-    if (this.#config.allowLocalhost && selectorKey === hostSelector.key) {
-      for (const id of this.#local) this.#dirty.add(id);
+    if (this.config.allowLocalhost && selectorKey === hostSelector.key) {
+      for (const subject of this.#local.keys()) this.#dirty.add(subject);
     }
     const subjects = new Set<string>();
     for (const key of this.#rulesByPeer.get(selectorKey) ?? []) {
       const row = this.#rules.get(key)?.row;
-      if (row === undefined || subjects.has(row.rule.subject.key)) continue;
-      subjects.add(row.rule.subject.key);
+      if (row === undefined) continue;
+      const mark = `${row.rule.subjectKind}\n${row.rule.subject.key}`;
+      if (subjects.has(mark)) continue;
+      subjects.add(mark);
       this.#markSubject(row);
     }
   }
 
-  #policyOf(
-    id: IdentityId,
-    shared: Map<string, Omit<CompiledPolicy, 'identity'>>,
-  ): CompiledPolicy | undefined {
-    const labels = this.selectors.labels(id);
-    if (!this.#local.has(id) || labels === undefined) return undefined;
+  #selecting(local: LocalSubject): CompiledRule[] {
     const keys: string[] = [];
-    for (const subject of this.selectors.matched(id)) {
-      for (const key of this.#rulesBySubject.get(subject) ?? []) keys.push(key);
+    if (local.nodeLabels !== undefined) {
+      const labels = labelSet(local.nodeLabels);
+      for (const key of this.#nodeRules) {
+        const rule = this.#rules.get(key);
+        if (rule !== undefined && selects(rule.row.rule.subject, labels)) keys.push(key);
+      }
+    } else {
+      for (const subject of this.subjects.matched(local.identity)) {
+        for (const key of this.#rulesBySubject.get(subject) ?? []) keys.push(key);
+      }
     }
-    const init = labels.includes(labelInit);
-    const sharedKey = `${init ? labelInit : ''}\n${keys.sort().join('\n')}`;
-    let content = shared.get(sharedKey);
-    if (content === undefined) {
-      content = this.#content(
-        keys.flatMap((key) => this.#rules.get(key) ?? []),
-        init,
-      );
-      shared.set(sharedKey, content);
-    }
-    return { identity: id, ...content };
+    return keys.sort().flatMap((key) => this.#rules.get(key) ?? []);
   }
 
-  #content(rules: readonly CompiledRule[], init: boolean): Omit<CompiledPolicy, 'identity'> {
-    const ingress = this.#direction('ingress', rules, init);
-    const egress = this.#direction('egress', rules, init);
+  /** The row that was there if nothing differs. */
+  #policyOf(
+    subject: PolicySubject,
+    shared: Map<string, Content>,
+    before: CompiledPolicy | undefined,
+  ): CompiledPolicy | undefined {
+    const local = this.#local.get(subject);
+    const labels = local && this.#labels.get(local.identity);
+    if (local === undefined || labels === undefined) return undefined;
+    const rules = this.#selecting(local);
+    const isHost = local.nodeLabels !== undefined;
+    const isInit = labels.includes(labelInit);
+    const ports = rules.some((rule) => rule.hasNamedPorts) ? local.ports : '';
+    const keys = rules.map((rule) => rule.row.key).join('\n');
+    const sharedKey = `${isHost ? labelHost : ''}${isInit ? labelInit : ''}\n${ports}\n${keys}`;
+    let content = shared.get(sharedKey);
+    if (content === undefined) {
+      content = this.#content(rules, { isHost, isInit, ports });
+      shared.set(sharedKey, content);
+    }
+    if (before !== undefined && sameContent(before, content)) return before;
+    return { subject, identity: local.identity, ...content };
+  }
+
+  #content(rules: readonly CompiledRule[], kind: SubjectKind): Content {
+    const ingress = this.#direction('ingress', rules, kind);
+    const egress = this.#direction('egress', rules, kind);
+    const entries = [...ingress.entries, ...egress.entries];
+    if (entries.length > this.config.entriesMax) {
+      return this.#overflown(entries.length, [...ingress.grants, ...egress.grants]);
+    }
     return {
       ingressEnforced: ingress.enforced,
       egressEnforced: egress.enforced,
       denyCookie: { ingress: ingress.denyCookie, egress: egress.denyCookie },
-      entries: [...ingress.entries, ...egress.entries],
+      entries,
+      overflow: undefined,
     };
   }
 
-  #direction(direction: Direction, all: readonly CompiledRule[], init: boolean) {
-    const { enablePolicy, allowLocalhost } = this.#config;
-    const rules = all.filter((rule) => rule.row.rule[direction] !== undefined);
-    const always = enablePolicy === 'always' || init;
+  /** Half a policy is none: it would allow what a missing entry denies, or deny what it should not. */
+  #overflown(needed: number, grants: readonly Grant[]): Content {
+    const cookie = (direction: Direction) =>
+      this.cookies.cookieOf(direction, [implicitRef(direction, 'policy-map-overflow')]);
+    return {
+      ingressEnforced: true,
+      egressEnforced: true,
+      denyCookie: { ingress: cookie('ingress'), egress: cookie('egress') },
+      entries: [],
+      overflow: { needed, max: this.config.entriesMax, blame: blame(grants, this.selectors) },
+    };
+  }
+
+  #direction(direction: Direction, all: readonly CompiledRule[], kind: SubjectKind) {
+    const { enablePolicy, allowLocalhost } = this.config;
+    const rules = all.filter((rule) => touches(rule, direction));
+    const always = (enablePolicy === 'always' && !kind.isHost) || kind.isInit;
     if (enablePolicy === 'never' || (rules.length === 0 && !always)) {
-      return { enforced: false, denyCookie: 0, entries: [] };
+      return { enforced: false, denyCookie: 0, entries: [], grants: [] };
     }
     const causes = rules
       .filter((rule) => rule.row.rule.defaultDeny[direction])
       .map((rule) => rule.cause[direction]);
-    const grants = rules.flatMap((rule) => rule.grants[direction]);
-    if (direction === 'ingress' && allowLocalhost) {
-      grants.push(implicitGrant(direction, 'allow-localhost-ingress', [hostSelector.key]));
-    }
-    if (causes.length === 0 && !always) {
-      grants.push(implicitGrant(direction, `allow-any-${direction}`, 'any'));
-    }
     if (causes.length === 0 && always) {
-      causes.push(implicitRef(direction, init ? 'init-default-deny' : 'enable-policy-always'));
+      const reason = kind.isInit ? 'init-default-deny' : 'enable-policy-always';
+      causes.push(implicitRef(direction, reason));
+    }
+    const grants = grantsOf(rules, direction, kind.ports);
+    if (direction === 'ingress' && allowLocalhost && !kind.isHost) {
+      grants.push(implicitGrant(direction, 'allow-localhost-ingress', [[hostSelector.key]]));
+    }
+    const defaultDeny = causes.length === 0 ? undefined : causes;
+    if (defaultDeny === undefined) {
+      const open = implicitGrant(direction, `allow-any-${direction}`, 'any');
+      grants.push({ ...open, tier: 'default' });
     }
     const cookieOf = (side: Direction, refs: readonly RuleRef[]) =>
       this.cookies.cookieOf(side, refs);
     return {
       enforced: true,
-      // Nothing is denied where everything is allowed, but a policy map can be full.
-      denyCookie: this.cookies.cookieOf(
-        direction,
-        causes.length > 0 ? causes : [implicitRef(direction, `allow-any-${direction}`)],
-      ),
-      entries: entriesOf(direction, grants, (key) => this.classes.classesOf(key), cookieOf),
+      denyCookie: defaultDeny === undefined ? 0 : cookieOf(direction, defaultDeny),
+      entries: entriesOf({ direction, grants, defaultDeny }, this.selectors, cookieOf),
+      grants,
     };
   }
 
@@ -235,22 +474,16 @@ export class PolicyCompiler {
   }
 }
 
-/** Everything from nothing: what any sequence of changes that ends here must also arrive at. */
-export function compileAll(
-  rules: Iterable<PolicyRuleRow>,
-  identities: ReadonlyMap<IdentityId, readonly string[]>,
-  local: Iterable<IdentityId>,
-  config: PolicyConfig,
-): Compilation {
-  const compiler = new PolicyCompiler(config);
-  for (const [id, labels] of identities) compiler.upsertIdentity(id, labels);
-  for (const id of local) compiler.setLocal(id, true);
-  for (const row of rules) compiler.upsertRule(row);
-  return compiler.compile();
+interface SubjectKind {
+  readonly isHost: boolean;
+  readonly isInit: boolean;
+  readonly ports: string;
 }
 
-function compileRule(row: PolicyRuleRow): CompiledRule {
-  const { kind, namespace, name, ruleIndex, labels, revision } = row;
+const noTerms: AddressTerms = { cidrs: [], scope: 'outside', ports: [] };
+
+function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): CompiledRule {
+  const { kind, namespace, name, ruleIndex, labels, revision, rule } = row;
   const policy: Omit<CookiePolicy, 'items'> = {
     kind,
     namespace,
@@ -260,51 +493,129 @@ function compileRule(row: PolicyRuleRow): CompiledRule {
     revision,
   };
   const id = `${kind}/${namespace}/${name}#${ruleIndex}`;
-  const grant = (direction: Direction, item: RuleItem): Grant => ({
-    ref: {
-      id: `${id}:${direction}:${String(item.item).padStart(4, '0')}`,
-      policy,
-      item: item.item,
-    },
-    deny: item.deny,
-    peers: item.peers === 'any' ? 'any' : item.peers.map((peer) => peer.key),
-    codes: l4Codes(item.ports),
-  });
-  const cause = (direction: Direction) => ({ id: `${id}:${direction}`, policy, item: undefined });
+  const compile = (direction: Direction): CompiledItem[] =>
+    resolved[direction].map((each) => {
+      const at = (rule[direction] ?? []).indexOf(each.item);
+      const place = String(at).padStart(5, '0');
+      const grant: Grant = {
+        ref: { id: `${id}:${direction}:${place}`, policy, path: each.item.path },
+        tier: rule.tier,
+        order: `${String(rule.priority).padStart(5, '0')}\n${name}\n${place}`,
+        action: each.item.action,
+        peers: each.peers === 'any' ? 'any' : each.peers.map((peer) => [peer.key]),
+        codes: l4Codes(each.ports),
+      };
+      return { grant, resolved: each };
+    });
+  const cause = (direction: Direction) => ({ id: `${id}:${direction}`, policy, path: undefined });
   return {
     row,
-    grants: {
-      ingress: (row.rule.ingress ?? []).map((item) => grant('ingress', item)),
-      egress: (row.rule.egress ?? []).map((item) => grant('egress', item)),
-    },
+    items: { ingress: compile('ingress'), egress: compile('egress') },
     cause: { ingress: cause('ingress'), egress: cause('egress') },
+    hasNamedPorts: resolved.ingress.some((each) => each.named.length > 0),
+    peerKeys: [...peersOf(resolved)].map((selector) => selector.key),
   };
+}
+
+/** An empty list of a ClusterNetworkPolicy says nothing; an empty section of the others denies. */
+function touches({ row: { rule } }: CompiledRule, direction: Direction): boolean {
+  const section = rule[direction];
+  return section !== undefined && (rule.tier === 'network' || section.length > 0);
+}
+
+/** With named ports as numbers, and what the rules require of every peer that they allow. */
+function grantsOf(rules: readonly CompiledRule[], direction: Direction, ports: string): Grant[] {
+  const required = new Set<string>();
+  for (const { row, items } of rules) {
+    if (!mayRequire(row)) continue;
+    for (const { resolved } of items[direction]) {
+      // In a deny entry they would only make the denial narrower: those stay as wide as they are.
+      if (resolved.item.action !== 'allow') continue;
+      for (const { key } of resolved.item.requires) required.add(key);
+    }
+  }
+  const grants: Grant[] = [];
+  for (const { row, items } of rules) {
+    for (const { grant, resolved } of items[direction]) {
+      const codes = resolved.named.length === 0 ? grant.codes : withNamed(resolved, ports);
+      if (codes.length === 0) continue;
+      const narrowed = required.size > 0 && mayRequire(row) && grant.action === 'allow';
+      const peers = narrowed ? narrow(grant.peers, [...required]) : grant.peers;
+      grants.push(
+        codes === grant.codes && peers === grant.peers ? grant : { ...grant, codes, peers },
+      );
+    }
+  }
+  return grants;
+}
+
+function mayRequire({ kind }: PolicyRuleRow): boolean {
+  return kind === 'CiliumNetworkPolicy' || kind === 'CiliumClusterwideNetworkPolicy';
+}
+
+function narrow(peers: Grant['peers'], required: readonly string[]): Grant['peers'] {
+  if (peers === 'any') return [required];
+  return peers.map((keys) => [...new Set([...keys, ...required])]);
+}
+
+/** Codes with the numbers that the endpoint itself has for the names. */
+function withNamed({ ports, named }: ResolvedItem, own: string): readonly number[] {
+  const ranges: PortRange[] = [...(ports ?? [])];
+  for (const { name, proto, port } of parsePorts(own)) {
+    const isMeant = named.some((each) => each.name === name && each.proto === proto);
+    if (isMeant) ranges.push({ proto, first: port, last: port });
+  }
+  return l4Codes(ranges);
+}
+
+function reservedLabels(id: IdentityId): readonly string[] {
+  return reservedIdentities.find((each) => each.id === id)?.labels ?? [];
+}
+
+/** CIDR rules of the Cilium kinds mean these. */
+function isOutside(labels: readonly string[], nodesToo: boolean): boolean {
+  return labels.some(
+    (label) =>
+      label.startsWith('reserved:world') ||
+      (nodesToo && (label === labelHost || label === 'reserved:remote-node')),
+  );
 }
 
 /** A reason that no person wrote: it has a label and no name. */
 function implicitRef(direction: Direction, reason: string): RuleRef {
   const labels = [`${implicitPrefix}${reason}`];
   const policy = { kind: '', namespace: '', name: '', ruleIndex: 0, labels, revision: 0 };
-  return { id: `implicit/${reason}:${direction}`, policy, item: undefined };
+  return { id: `implicit/${reason}:${direction}`, policy, path: undefined };
 }
 
 function implicitGrant(direction: Direction, reason: string, peers: Grant['peers']): Grant {
-  return { ref: implicitRef(direction, reason), deny: false, peers, codes: l4Codes(undefined) };
+  return {
+    ref: implicitRef(direction, reason),
+    tier: 'network',
+    order: '',
+    action: 'allow',
+    peers,
+    codes: l4Codes(undefined),
+  };
 }
 
-function* peersOf(row: PolicyRuleRow) {
+/** Every use of a selector as a peer, repeated as often as it is used. */
+function* peersOf(resolved: ResolvedRule) {
   for (const direction of directions) {
-    for (const { peers } of row.rule[direction] ?? []) if (peers !== 'any') yield* peers;
+    for (const { peers, item } of resolved[direction]) {
+      if (peers !== 'any') yield* peers;
+      yield* item.requires;
+    }
   }
 }
 
-function samePolicy(a: CompiledPolicy | undefined, b: CompiledPolicy | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
+function sameContent(a: Content, b: Content): boolean {
   return (
     a.ingressEnforced === b.ingressEnforced &&
     a.egressEnforced === b.egressEnforced &&
     a.denyCookie.ingress === b.denyCookie.ingress &&
     a.denyCookie.egress === b.denyCookie.egress &&
+    a.overflow?.needed === b.overflow?.needed &&
     sameEntries(a.entries, b.entries)
   );
 }
@@ -317,10 +628,12 @@ function sameEntries(a: readonly PolicyEntry[], b: readonly PolicyEntry[]): bool
       other !== undefined &&
       entry.classId === other.classId &&
       entry.cookie === other.cookie &&
+      entry.direction === other.direction &&
       entry.proto === other.proto &&
       entry.port === other.port &&
       entry.portPrefix === other.portPrefix &&
       entry.deny === other.deny &&
+      entry.isDefault === other.isDefault &&
       entry.matchType === other.matchType
     );
   });

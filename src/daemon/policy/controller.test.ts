@@ -1,13 +1,23 @@
 import { describe, expect, test } from 'bun:test';
-import { done } from '../../kv/status.ts';
-import { ifIndex } from '../../net/if-index.ts';
-import { type EndpointRow, endpointId, endpoints } from '../endpoint/table.ts';
+import { clusterObjects, remotePods } from '../cluster/table.ts';
+import { type EndpointRow, endpoints } from '../endpoint/table.ts';
+import { endpointRow } from '../endpoint-fixture.ts';
 import { type IdentityId, identities, identityId, reservedIdentities } from '../identity/table.ts';
+import { ipcache } from '../ipcache/table.ts';
 import { PolicyController } from './controller.ts';
-import { parsePolicies } from './parse.ts';
+import { parseDocuments } from './parse.ts';
+import { peerNumber } from './peer.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './repository.ts';
-import { ruleRow } from './rule-row.ts';
-import { PolicyRevision, policies, policyCookies, policyRules } from './table.ts';
+import { ruleRows } from './rule-row.ts';
+import {
+  addressSets,
+  PolicyRevision,
+  policies,
+  policyCookies,
+  policyPeers,
+  policyRules,
+  policySubject,
+} from './table.ts';
 
 const yaml = `apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -33,54 +43,46 @@ function setUp() {
     rules: policyRules(),
     identities: identities(),
     endpoints: endpoints(),
+    objects: clusterObjects(),
+    ipcache: ipcache(),
+    remotePods: remotePods(),
+    peers: policyPeers(),
+    addressSets: addressSets(),
     policies: policies(),
     cookies: policyCookies(),
   };
   const revision = new PolicyRevision();
   const addIdentity = (id: IdentityId, labels: readonly string[]) =>
-    tables.identities.upsert({ id, labels, reserved: id < 256, refCount: 1, classId: 1 });
+    tables.identities.upsert({ id, labels, reserved: id < 256, refCount: 1 });
   for (const { id, labels } of reservedIdentities) addIdentity(id, labels);
-  const config = { enablePolicy: 'default', allowLocalhost: true } as const;
+  const config = {
+    enablePolicy: 'default',
+    allowLocalhost: true,
+    cidrMatchesNodes: false,
+    entriesMax: 16_384,
+  } as const;
   const controller = new PolicyController(tables, config, revision);
   let next = 1;
   const attach = (labels: readonly string[]): EndpointRow => {
     const identity = identityId(1000 + next);
     addIdentity(identity, labels);
-    const row: EndpointRow = {
-      id: endpointId(next++),
-      containerId: `c${next}`,
-      containerInterfaceName: 'eth0',
-      netnsPath: '',
-      podName: '',
-      namespace: '',
-      podUid: '',
-      labels,
-      identity,
-      policyId: 0,
-      ifindex: ifIndex(next),
-      interfaceName: '',
-      mac: '',
-      hostMac: '',
-      ipv4: undefined,
-      ipv6: undefined,
-      state: 'ready',
-      policyRevision: 1,
-      ingressEnforced: false,
-      egressEnforced: false,
-      createdAt: '',
-      status: done,
-      log: [],
-    };
+    const row = endpointRow({ id: next, labels, identity, ipv4: `10.0.0.${next++}` });
     tables.endpoints.upsert(row);
     return row;
   };
   const apply = (text: string) => {
-    const result = parsePolicies(text);
-    if (result.kind === 'refused') throw new Error(result.problems.join('\n'));
+    const result = parseDocuments(text);
+    if (result.kind === 'refused') throw new Error(JSON.stringify(result.problems));
     const at = revision.next();
-    for (const parsed of result.rules) tables.rules.upsert(ruleRow(parsed, 'a.yaml', at));
+    for (const policy of result.policies) {
+      for (const row of ruleRows(policy, 'a.yaml', at)) tables.rules.upsert(row);
+    }
   };
   return { tables, controller, attach, apply, revision };
+}
+
+function subjectOf({ identity, ports }: EndpointRow) {
+  return policySubject(identity as IdentityId, ports);
 }
 
 describe('policy controller', () => {
@@ -89,15 +91,15 @@ describe('policy controller', () => {
     const web = attach(pod('web', 'shop'));
     const client = attach(pod('client', 'probe'));
     controller.run();
-    expect(tables.policies.get(web.identity as IdentityId)).toMatchObject({
+    expect(tables.policies.get(subjectOf(web))).toMatchObject({
       ingressEnforced: false,
       entries: [],
     });
     apply(yaml);
     const run = controller.run();
-    expect(run.policies).toEqual([web.identity as IdentityId]);
-    const row = tables.policies.get(web.identity as IdentityId);
-    const classOf = (id: number) => tables.identities.get(id as IdentityId)?.classId;
+    expect(run.policies).toEqual([subjectOf(web)]);
+    const row = tables.policies.get(subjectOf(web));
+    const classOf = (id: number) => tables.peers.get(peerNumber(id as IdentityId, 0))?.classId;
     expect(row).toMatchObject({ ingressEnforced: true, egressEnforced: false, revision: 2 });
     const byClass = (id: number) => row?.entries.filter((entry) => entry.classId === classOf(id));
     expect(byClass(client.identity)).toMatchObject([
@@ -115,11 +117,12 @@ describe('policy controller', () => {
     expect(controller.run().policies).toEqual([]);
     for (const each of [...tables.rules.all()]) tables.rules.delete(each.key);
     controller.run();
-    expect(tables.policies.get(web.identity as IdentityId)).toMatchObject({
+    controller.sweep();
+    expect(tables.policies.get(subjectOf(web))).toMatchObject({
       ingressEnforced: false,
       entries: [],
     });
-    expect(tables.identities.get(client.identity as IdentityId)?.classId).toBe(1);
+    expect(tables.peers.get(peerNumber(client.identity as IdentityId, 0))?.classId).toBe(1);
     for (const each of [...tables.endpoints.all()]) tables.endpoints.delete(each.id);
     controller.run();
     expect(tables.policies.size).toBe(0);
@@ -160,7 +163,7 @@ describe('policy controller', () => {
         '&LabelSelector{MatchLabels:map[string]string{any.app: client,k8s.io.kubernetes.pod.namespace: probe,},MatchExpressions:[]LabelSelectorRequirement{},}',
       users: 1,
     });
-    expect(endpointPolicyModel(controller.compiler, web.identity as IdentityId, 2)).toMatchObject({
+    expect(endpointPolicyModel(controller.compiler, subjectOf(web), 2)).toMatchObject({
       'policy-enabled': 'ingress',
       'allowed-ingress-identities': [1, 2, 9, 10],
       'allowed-egress-identities': [0],

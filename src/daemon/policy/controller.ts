@@ -1,126 +1,342 @@
 /**
  * @module
- * Tables `policy-rules`, `identities`, `endpoints` → tables `policies` and `policy-cookies`, and
- * the class column of `identities`. A thin shell of rows around the compiler; call `run` after
- * changes, as often as you like.
+ * Tables `policy-rules`, `cluster-objects`, `identities`, `endpoints`, `ipcache` → tables `policies`,
+ * `policy-peers`, `address-sets` and `policy-cookies`. A thin shell of rows around the compiler; call
+ * `run` after changes, as often as you like.
  */
 
 import { pending } from '../../kv/status.ts';
-import type { ChangeReader, Table } from '../../kv/table.ts';
+import type { ChangeReader, Key, Table } from '../../kv/table.ts';
+import { requirePrefix } from '../../net/prefix.ts';
+import { type ClusterObjectRow, clusterObjectKey, type RemotePodRow } from '../cluster/table.ts';
 import type { EndpointId, EndpointRow } from '../endpoint/table.ts';
-import type { IdentityId, IdentityRow } from '../identity/table.ts';
-import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compiler.ts';
 import {
+  type IdentityId,
+  type IdentityRow,
+  identityHost,
+  identityUnknown,
+} from '../identity/table.ts';
+import type { IpcacheRow } from '../ipcache/table.ts';
+import { type SetPair, spanOf } from './address-sets.ts';
+import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compiler.ts';
+import { type PeerNumber, peerNumber } from './peer.ts';
+import { referenceOf, tableReferences } from './references.ts';
+import { type ReferenceKind, type References, referencesOf, resolveRule } from './resolve.ts';
+import type { PeerClasses } from './selector-cache.ts';
+import {
+  type AddressSetRow,
   type CookieRow,
   type DesiredPolicyRow,
+  type PeerRow,
   type PolicyRevision,
   type PolicyRuleRow,
+  type PolicySubject,
+  policyIdHost,
   policyIdMax,
+  policySubject,
 } from './table.ts';
 
 export interface PolicyControllerTables {
   readonly rules: Table<PolicyRuleRow>;
+  readonly objects: Table<ClusterObjectRow>;
   readonly identities: Table<IdentityRow, IdentityId>;
   readonly endpoints: Table<EndpointRow, EndpointId>;
-  readonly policies: Table<DesiredPolicyRow, IdentityId>;
+  readonly ipcache: Table<IpcacheRow>;
+  readonly remotePods: Table<RemotePodRow>;
+  readonly policies: Table<DesiredPolicyRow, PolicySubject>;
+  readonly peers: Table<PeerRow, PeerNumber>;
+  readonly addressSets: Table<AddressSetRow>;
   readonly cookies: Table<CookieRow, number>;
+}
+
+/** The node's own endpoint, where policy is enforced on it (`enable-host-firewall`). */
+export interface HostEndpoint {
+  readonly nodeName: string;
 }
 
 /** What a run wrote: nothing, if all of it is empty. */
 export interface PolicyRun {
-  /** Class by identity, where it changed; undefined if the identity is gone. */
-  readonly classes: ReadonlyMap<IdentityId, number | undefined>;
-  readonly policies: readonly IdentityId[];
-  /** Identities that got no slot in the policy maps and so deny everything. */
-  readonly withoutSlot: readonly IdentityId[];
+  readonly peers: ReadonlyMap<PeerNumber, PeerClasses | undefined>;
+  readonly policies: readonly PolicySubject[];
+  /** Subjects that got no slot in the policy maps and so deny everything. */
+  readonly withoutSlot: readonly PolicySubject[];
 }
+
+/** Far longer than an endpoint takes to be carried to the kernel. */
+const changeGraceMs = 3_000;
+
+/** The host endpoint's subject. */
+export const hostSubject = policySubject(identityHost, '');
 
 export class PolicyController implements Disposable {
   readonly compiler: PolicyCompiler;
   readonly #tables: PolicyControllerTables;
   readonly #revision: PolicyRevision;
-  readonly #rules: ChangeReader<PolicyRuleRow>;
-  readonly #identities: ChangeReader<IdentityRow>;
-  readonly #endpoints: ChangeReader<EndpointRow>;
-  /** Identity by endpoint, and endpoints by identity: an identity is local while it has any. */
-  readonly #identityOf = new Map<number | string, IdentityId>();
-  readonly #holders = new Map<IdentityId, number>();
-  readonly #slots = new Map<number, IdentityId>();
-  readonly #withoutSlot = new Map<IdentityId, CompiledPolicy>();
+  readonly #host: HostEndpoint | undefined;
+  readonly #references: References;
+  readonly #readers: {
+    readonly rules: ChangeReader<PolicyRuleRow>;
+    readonly objects: ChangeReader<ClusterObjectRow>;
+    readonly identities: ChangeReader<IdentityRow>;
+    readonly endpoints: ChangeReader<EndpointRow>;
+    readonly ipcache: ChangeReader<IpcacheRow>;
+    readonly remotePods: ChangeReader<RemotePodRow>;
+  };
+  /** Endpoints as placed, and how many each subject has: it is local while it has any. */
+  readonly #placed = new Map<EndpointId, Placed>();
+  readonly #holders = new Map<PolicySubject, number>();
+  readonly #remote = new Map<Key, RemotePodRow>();
+  /** Identities at prefixes that are no pods'. */
+  readonly #others = new Map<string, IdentityId>();
+  /** How many endpoints have an address, those that are leaving it included. */
+  readonly #counts = new Map<string, number>();
+  readonly #leaving = new Set<ReturnType<typeof setTimeout>>();
+  /** What the rules with references were resolved to, as text, and what they refer to. */
+  readonly #resolved = new Map<string, { kinds: ReadonlySet<ReferenceKind>; text: string }>();
+  readonly #slots = new Map<number, PolicySubject>();
+  readonly #withoutSlot = new Map<PolicySubject, CompiledPolicy>();
 
-  constructor(tables: PolicyControllerTables, config: PolicyConfig, revision: PolicyRevision) {
+  constructor(
+    tables: PolicyControllerTables,
+    config: PolicyConfig,
+    revision: PolicyRevision,
+    host?: HostEndpoint,
+  ) {
     this.#tables = tables;
     this.#revision = revision;
+    this.#host = host;
+    this.#references = tableReferences(tables.objects);
     this.compiler = new PolicyCompiler(config);
-    this.#rules = tables.rules.reader('policy controller');
-    this.#identities = tables.identities.reader('policy controller');
-    this.#endpoints = tables.endpoints.reader('policy controller');
+    const name = 'policy controller';
+    this.#readers = {
+      rules: tables.rules.reader(name),
+      objects: tables.objects.reader(name),
+      identities: tables.identities.reader(name),
+      endpoints: tables.endpoints.reader(name),
+      ipcache: tables.ipcache.reader(name),
+      remotePods: tables.remotePods.reader(name),
+    };
+    if (host !== undefined) this.#placeHost(host);
   }
 
   /** Takes in what changed and writes what follows from it. Synchronous: one transaction. */
   run(): PolicyRun {
-    for (const { key, row } of this.#identities.next()) {
+    for (const { key, row } of this.#readers.identities.next()) {
       // The number comes from the table's own key.
       if (row === undefined) this.compiler.deleteIdentity(key as IdentityId);
       else this.compiler.upsertIdentity(row.id, row.labels);
     }
-    for (const { key, row } of this.#endpoints.next()) this.#place(key, row?.identity || undefined);
-    for (const { key, row } of this.#rules.next()) {
-      if (row === undefined) this.compiler.deleteRule(String(key));
-      else this.compiler.upsertRule(row);
+    for (const { key, row } of this.#readers.endpoints.next()) this.#place(key as EndpointId, row);
+    for (const { key, row } of this.#readers.remotePods.next()) this.#placeRemote(key, row);
+    for (const { key, row } of this.#readers.ipcache.next()) this.#placePrefix(String(key), row);
+    const changed = this.#readObjects();
+    for (const { key, row } of this.#readers.rules.next()) {
+      if (row === undefined) this.#deleteRule(String(key));
+      else this.#upsertRule(row);
     }
-    const { classes, policies, cookies } = this.compiler.compile();
+    this.#resolveAgain(changed);
+    return this.#compile();
+  }
+
+  /** Forgets what is kept in case that it is used again. Writes what follows. */
+  sweep(): void {
+    if (this.compiler.sweep()) this.#compile();
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#leaving) clearTimeout(timer);
+    for (const reader of Object.values(this.#readers)) reader.close();
+  }
+
+  /** The peer that an address is, as of the last run. */
+  peerAt(identity: IdentityId, prefix: string): PeerNumber {
+    const side = this.compiler.sideOf(identity);
+    return peerNumber(identity, this.compiler.sets.setOf(spanOf(requirePrefix(prefix)), side));
+  }
+
+  #readObjects(): Set<ReferenceKind> {
+    const changed = new Set<ReferenceKind>();
+    for (const { key } of this.#readers.objects.next()) {
+      const kind = String(key).slice(0, String(key).indexOf('/'));
+      const reference = referenceOf[kind as keyof typeof referenceOf];
+      if (reference !== undefined) changed.add(reference);
+      if (kind === 'Node' && this.#host !== undefined) this.#placeHost(this.#host);
+    }
+    return changed;
+  }
+
+  #upsertRule(row: PolicyRuleRow): void {
+    const kinds = referencesOf(row.rule);
+    const resolved = resolveRule(row.rule, this.#references);
+    if (kinds.size === 0) this.#resolved.delete(row.key);
+    else this.#resolved.set(row.key, { kinds, text: JSON.stringify(resolved) });
+    this.compiler.upsertRule(row, resolved);
+  }
+
+  #deleteRule(key: string): void {
+    this.#resolved.delete(key);
+    this.compiler.deleteRule(key);
+  }
+
+  #resolveAgain(changed: ReadonlySet<ReferenceKind>): void {
+    if (changed.size === 0) return;
+    for (const [key, { kinds, text }] of this.#resolved) {
+      if (kinds.isDisjointFrom(changed)) continue;
+      const row = this.#tables.rules.get(key);
+      if (row === undefined) continue;
+      const resolved = resolveRule(row.rule, this.#references);
+      const now = JSON.stringify(resolved);
+      if (now === text) continue;
+      this.#resolved.set(key, { kinds, text: now });
+      this.compiler.upsertRule(row, resolved);
+    }
+  }
+
+  #placeHost({ nodeName }: HostEndpoint): void {
+    const node = this.#tables.objects.get(clusterObjectKey('Node', '', nodeName))?.object;
+    const labels = node?.kind === 'Node' ? node.labels : {};
+    this.compiler.setLocal({
+      subject: hostSubject,
+      identity: identityHost,
+      ports: '',
+      nodeLabels: Object.entries(labels).map(([key, value]) =>
+        value === '' ? `k8s:${key}` : `k8s:${key}=${value}`,
+      ),
+    });
+  }
+
+  #placePrefix(prefix: string, row: IpcacheRow | undefined): void {
+    // Addresses of pods are placed by their own rows, before they are announced.
+    const isPods = row?.source === 'local' || row?.source === 'remote';
+    this.#move(prefix, row === undefined || isPods ? undefined : row.identity || undefined);
+  }
+
+  /** What is at a prefix that is not a pod's. */
+  #move(prefix: string, identity: IdentityId | undefined): void {
+    const before = this.#others.get(prefix);
+    if (before === identity) return;
+    if (identity !== undefined) this.compiler.place(prefix, identity);
+    if (before !== undefined) this.compiler.displace(prefix, before);
+    if (identity === undefined) this.#others.delete(prefix);
+    else this.#others.set(prefix, identity);
+  }
+
+  #place(id: EndpointId, row: EndpointRow | undefined): void {
+    const before = this.#placed.get(id);
+    const after = row === undefined || row.identity === 0 ? undefined : placedOf(row, row.identity);
+    if (before?.text === after?.text) return;
+    if (after === undefined) this.#placed.delete(id);
+    else {
+      this.#placed.set(id, after);
+      this.#enter(after);
+    }
+    if (before === undefined) return;
+    if (after === undefined) this.#leave(before);
+    else this.#leaveLater(before);
+  }
+
+  #enter(placed: Placed): void {
+    const { identity, ports, prefixes } = placed;
+    this.#count(placed, 1);
+    for (const prefix of prefixes) {
+      this.#counts.set(prefix, (this.#counts.get(prefix) ?? 0) + 1);
+      this.compiler.place(prefix, identity);
+      this.compiler.setPodPorts(addressOf(prefix), ports);
+    }
+  }
+
+  #leave(placed: Placed): void {
+    const { identity, prefixes } = placed;
+    this.#count(placed, -1);
+    for (const prefix of prefixes) {
+      const count = (this.#counts.get(prefix) ?? 1) - 1;
+      if (count > 0) this.#counts.set(prefix, count);
+      else {
+        this.#counts.delete(prefix);
+        this.compiler.setPodPorts(addressOf(prefix), '');
+      }
+      const isThere = [...this.#placed.values()].some(
+        (each) => each.identity === identity && each.prefixes.includes(prefix),
+      );
+      if (!isThere) this.compiler.displace(prefix, identity);
+    }
+  }
+
+  /** Packets see what an endpoint was until its own reconciler comes round. */
+  #leaveLater(placed: Placed): void {
+    const timer = setTimeout(() => {
+      this.#leaving.delete(timer);
+      this.#leave(placed);
+      this.run();
+    }, changeGraceMs);
+    timer.unref();
+    this.#leaving.add(timer);
+  }
+
+  #placeRemote(key: Key, row: RemotePodRow | undefined): void {
+    const before = this.#remote.get(key);
+    if (row === undefined) this.#remote.delete(key);
+    else this.#remote.set(key, row);
+    for (const prefix of row?.prefixes ?? []) {
+      this.compiler.place(prefix, row?.identity ?? before?.identity ?? identityUnknown);
+      this.compiler.setPodPorts(addressOf(prefix), row?.ports ?? '');
+    }
+    for (const prefix of before?.prefixes ?? []) {
+      const stays = row?.prefixes.includes(prefix) === true;
+      if (!stays) this.compiler.setPodPorts(addressOf(prefix), '');
+      if (before !== undefined && (!stays || row.identity !== before.identity)) {
+        this.compiler.displace(prefix, before.identity);
+      }
+    }
+  }
+
+  #count({ subject, identity, ports }: Placed, step: 1 | -1): void {
+    const count = (this.#holders.get(subject) ?? 0) + step;
+    if (count === 0) {
+      this.#holders.delete(subject);
+      this.compiler.deleteLocal(subject);
+      return;
+    }
+    this.#holders.set(subject, count);
+    if (count === 1 && step === 1) this.compiler.setLocal({ subject, identity, ports });
+  }
+
+  #compile(): PolicyRun {
+    const { peers, sets, policies, cookies } = this.compiler.compile();
     for (const [cookie, row] of cookies) {
       if (row === undefined) this.#tables.cookies.delete(cookie);
       else this.#tables.cookies.upsert(row);
     }
-    for (const [id, classId] of classes) this.#writeClass(id, classId);
-    for (const [id, policy] of policies) this.#writePolicy(id, policy);
-    this.#retrySlots();
-    return { classes, policies: [...policies.keys()], withoutSlot: [...this.#withoutSlot.keys()] };
-  }
-
-  [Symbol.dispose](): void {
-    this.#rules.close();
-    this.#identities.close();
-    this.#endpoints.close();
-  }
-
-  #place(endpoint: number | string, identity: IdentityId | undefined): void {
-    const before = this.#identityOf.get(endpoint);
-    if (before === identity) return;
-    if (identity === undefined) this.#identityOf.delete(endpoint);
-    else {
-      this.#identityOf.set(endpoint, identity);
-      this.#count(identity, 1);
+    for (const [prefix, set] of sets) this.#writeSet(prefix, set);
+    for (const [peer, classes] of peers) {
+      if (classes === undefined) this.#tables.peers.delete(peer);
+      else this.#tables.peers.upsert({ peer, ...classes, status: pending });
     }
-    if (before !== undefined) this.#count(before, -1);
+    for (const [subject, policy] of policies) this.#writePolicy(subject, policy);
+    this.#retrySlots();
+    return { peers, policies: [...policies.keys()], withoutSlot: [...this.#withoutSlot.keys()] };
   }
 
-  #count(identity: IdentityId, step: 1 | -1): void {
-    const count = (this.#holders.get(identity) ?? 0) + step;
-    if (count === 0) this.#holders.delete(identity);
-    else this.#holders.set(identity, count);
-    this.compiler.setLocal(identity, count > 0);
+  #writeSet(prefix: string, sets: SetPair | undefined): void {
+    const { addressSets } = this.#tables;
+    if (sets === undefined) addressSets.delete(prefix);
+    else {
+      const labels = this.compiler.sets.labels(sets.outside);
+      addressSets.upsert({ prefix, ...sets, labels, status: pending });
+    }
   }
 
-  #writeClass(id: IdentityId, classId: number | undefined): void {
-    const row = this.#tables.identities.get(id);
-    if (row === undefined || classId === undefined || row.classId === classId) return;
-    this.#tables.identities.upsert({ ...row, classId });
-  }
-
-  #writePolicy(id: IdentityId, policy: CompiledPolicy | undefined): void {
-    this.#withoutSlot.delete(id);
-    const before = this.#tables.policies.get(id);
+  #writePolicy(subject: PolicySubject, policy: CompiledPolicy | undefined): void {
+    this.#withoutSlot.delete(subject);
+    const before = this.#tables.policies.get(subject);
     if (policy === undefined) {
       if (before !== undefined) this.#slots.delete(before.policyId);
-      this.#tables.policies.delete(id);
+      this.#tables.policies.delete(subject);
       return;
     }
-    const policyId = before?.policyId ?? this.#takeSlot(id);
+    const policyId = before?.policyId ?? this.#takeSlot(policy);
     if (policyId === undefined) {
-      this.#withoutSlot.set(id, policy);
+      this.#withoutSlot.set(subject, policy);
       return;
     }
     const revision = this.#revision.current;
@@ -128,16 +344,18 @@ export class PolicyController implements Disposable {
   }
 
   /** The slot that an endpoint of an earlier run has, else one that follows from the identity. */
-  #takeSlot(id: IdentityId): number | undefined {
+  #takeSlot({ subject, identity }: CompiledPolicy): number | undefined {
+    if (subject === hostSubject) return policyIdHost;
     const restored = this.#tables.endpoints
-      .by('identity', id)
+      .by('identity', identity)
+      .filter((row) => policySubject(identity, row.ports) === subject)
       .map((row) => row.policyId)
       .find((slot) => slot > 0 && slot <= policyIdMax && !this.#slots.has(slot));
-    const start = restored ?? (id % policyIdMax) + 1;
+    const start = restored ?? (identity % policyIdMax) + 1;
     for (let step = 0; step < policyIdMax; step++) {
       const slot = ((start - 1 + step) % policyIdMax) + 1;
       if (this.#slots.has(slot)) continue;
-      this.#slots.set(slot, id);
+      this.#slots.set(slot, subject);
       return slot;
     }
     return undefined;
@@ -145,6 +363,35 @@ export class PolicyController implements Disposable {
 
   #retrySlots(): void {
     if (this.#withoutSlot.size === 0 || this.#slots.size >= policyIdMax) return;
-    for (const [id, policy] of [...this.#withoutSlot]) this.#writePolicy(id, policy);
+    for (const [subject, policy] of [...this.#withoutSlot]) this.#writePolicy(subject, policy);
   }
+}
+
+/** An endpoint as policy sees it. */
+interface Placed {
+  readonly subject: PolicySubject;
+  readonly identity: IdentityId;
+  readonly ports: string;
+  readonly prefixes: readonly string[];
+  /** All of the above. */
+  readonly text: string;
+}
+
+function placedOf(row: EndpointRow, identity: IdentityId): Placed {
+  const prefixes = endpointPrefixes(row);
+  const subject = policySubject(identity, row.ports);
+  const text = `${subject} ${prefixes.join(' ')}`;
+  return { subject, identity, ports: row.ports, prefixes, text };
+}
+
+/** The endpoint's addresses as prefixes. */
+export function endpointPrefixes({ ipv4, ipv6 }: EndpointRow): string[] {
+  return [
+    ...(ipv4 === undefined ? [] : [`${ipv4}/32`]),
+    ...(ipv6 === undefined ? [] : [`${ipv6}/128`]),
+  ];
+}
+
+function addressOf(prefix: string): string {
+  return prefix.slice(0, prefix.lastIndexOf('/'));
 }

@@ -13,8 +13,8 @@ export interface RuleRef {
   /** Sorts and names it: the same for the same place in the same policy. */
   readonly id: string;
   readonly policy: Omit<CookiePolicy, 'items'>;
-  /** Place in the list; undefined for the rule as the cause of a default deny. */
-  readonly item: number | undefined;
+  /** The list and the place in it; undefined for the rule as the cause of a default deny. */
+  readonly path: string | undefined;
 }
 
 /** Cookies kept that no policy uses any more. */
@@ -92,18 +92,15 @@ export class CookieRegistry {
 
 /** One policy a rule, with the list entries that took part. */
 function groupByRule(sorted: readonly RuleRef[]): CookiePolicy[] {
-  const groups = new Map<string, { policy: RuleRef['policy']; items: number[] }>();
-  for (const { policy, item } of sorted) {
+  const groups = new Map<string, { policy: RuleRef['policy']; items: string[] }>();
+  for (const { policy, path } of sorted) {
     const labels = policy.name === '' ? policy.labels.join(',') : '';
     const key = `${policy.kind}/${policy.namespace}/${policy.name}#${policy.ruleIndex}${labels}`;
     const group = groups.get(key) ?? { policy, items: [] };
     groups.set(key, group);
-    if (item !== undefined) group.items.push(item);
+    if (path !== undefined && !group.items.includes(path)) group.items.push(path);
   }
-  return [...groups.values()].map(({ policy, items }) => ({
-    ...policy,
-    items: items.sort((a, b) => a - b),
-  }));
+  return [...groups.values()].map(({ policy, items }) => ({ ...policy, items }));
 }
 
 function samePolicies(a: readonly CookiePolicy[], b: readonly CookiePolicy[]): boolean {

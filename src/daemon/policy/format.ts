@@ -1,11 +1,13 @@
 /**
  * @module
  * Rules → the JSON shape in which upstream prints a policy repository: selectors with their
- * sources, labels as objects, defaults spelled out.
+ * sources, labels as objects, defaults spelled out. Entries have been brought into that shape by
+ * the parser.
  */
 
 import { parseLabel } from '../identity/table.ts';
-import type { Port, Requirement, RuleItem, Selector } from './rule.ts';
+import { formatSelector } from './format-selector.ts';
+import { type Direction, directions, type Rule, type RuleItem } from './rule.ts';
 import type { PolicyRuleRow } from './table.ts';
 
 export interface LabelModel {
@@ -19,17 +21,15 @@ export function formatLabelModel(text: string): LabelModel {
   return { key, value, source };
 }
 
-/** One rule as a JSON object. */
+/** One rule as a JSON object. Tiers other than `network` have no form of upstream's. */
 export function formatRule(row: PolicyRuleRow): Record<string, unknown> {
   const { rule } = row;
+  const subject = rule.subjectKind === 'node' ? 'nodeSelector' : 'endpointSelector';
+  const inTier = rule.tier === 'network' ? {} : { tier: rule.tier, priority: rule.priority };
   return {
-    endpointSelector: formatSelector(rule.subject),
-    ...(rule.ingress === undefined
-      ? {}
-      : { ingress: rule.ingress.map((each) => formatItem(each, 'from')) }),
-    ...(rule.egress === undefined
-      ? {}
-      : { egress: rule.egress.map((each) => formatItem(each, 'to')) }),
+    ...inTier,
+    [subject]: formatSelector(rule.subject),
+    ...Object.assign({}, ...directions.map((direction) => formatSections(row, rule, direction))),
     labels: [
       ...rule.labels.map(({ key, value, source }) => ({ key, value, source })),
       ...row.labels.slice(rule.labels.length).map(formatLabelModel),
@@ -53,36 +53,40 @@ export function goEscape(json: string): string {
 }
 
 function sortKey(row: PolicyRuleRow): string {
-  return `${row.namespace}/${row.name}/${String(row.ruleIndex).padStart(6, '0')}/${row.origin}`;
+  const index = String(row.ruleIndex).padStart(6, '0');
+  return `${row.namespace}/${row.name}/${row.kind}/${index}/${row.origin}`;
 }
 
-function formatSelector(selector: Selector): Record<string, unknown> {
-  const names = Object.keys(selector.matchLabels).sort();
-  const labels = Object.fromEntries(names.map((name) => [name, selector.matchLabels[name]]));
+/** The sections of one direction. The place of an entry says which one it stands in. */
+function formatSections(
+  { kind }: PolicyRuleRow,
+  rule: Rule,
+  direction: Direction,
+): Record<string, unknown> {
+  const items = rule[direction];
+  if (items === undefined) return {};
+  const deny = items.filter((each) => each.path.startsWith(`${direction}Deny[`));
+  const other = items.filter((each) => !deny.includes(each));
+  const isShown = other.length > 0 || deny.length === 0;
+  const printed = kind === 'NetworkPolicy' ? fromNetworkPolicy(other) : other.map(writtenOf);
   return {
-    ...(names.length === 0 ? {} : { matchLabels: labels }),
-    ...(selector.matchExpressions.length === 0
-      ? {}
-      : { matchExpressions: selector.matchExpressions.map(formatExpression) }),
+    ...(isShown ? { [direction]: printed } : {}),
+    ...(deny.length > 0 ? { [`${direction}Deny`]: deny.map(writtenOf) } : {}),
   };
 }
 
-function formatExpression({ source, key, operator, values }: Requirement): Record<string, unknown> {
-  return { key: `${source}:${key}`, operator, ...(values.length === 0 ? {} : { values }) };
+function writtenOf(item: RuleItem): Readonly<Record<string, unknown>> {
+  return item.written;
 }
 
-function formatItem(item: RuleItem, side: 'from' | 'to'): Record<string, unknown> {
-  return {
-    ...(item.endpoints === undefined
-      ? {}
-      : { [`${side}Endpoints`]: item.endpoints.map(formatSelector) }),
-    ...(item.entities === undefined ? {} : { [`${side}Entities`]: item.entities }),
-    ...(item.toPorts === undefined
-      ? {}
-      : { toPorts: item.toPorts.map((ports) => ({ ports: ports.map(formatPort) })) }),
-  };
-}
-
-function formatPort({ port, endPort, protocol }: Port): Record<string, unknown> {
-  return { port: String(port), ...(endPort === undefined ? {} : { endPort }), protocol };
+/** Upstream makes a rule of every peer, and an entry that allows nobody of an empty section. */
+function fromNetworkPolicy(items: readonly RuleItem[]): Record<string, unknown>[] {
+  if (items.length === 0) return [{}];
+  return items.flatMap(({ written }) => {
+    const { toPorts, ...peers } = written;
+    const ports = toPorts === undefined ? {} : { toPorts };
+    return Object.entries(peers).flatMap(([field, list]) =>
+      (Array.isArray(list) ? list : []).map((peer) => ({ [field]: [peer], ...ports })),
+    );
+  });
 }

@@ -10,14 +10,3 @@ const valuePattern = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)?$/;
 export function isLabelText(text: string, part: 'key' | 'value'): boolean {
   return (part === 'key' ? keyPattern : valuePattern).test(text);
 }
-
-/** A namespace: one DNS label. */
-export function isDnsLabel(text: string): boolean {
-  return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
-}
-
-/** An object's name: a DNS subdomain. */
-export function isDnsSubdomain(text: string): boolean {
-  const part = '[a-z0-9]([a-z0-9-]*[a-z0-9])?';
-  return text.length <= 253 && new RegExp(`^${part}(\\.${part})*$`).test(text);
-}

@@ -1,30 +1,37 @@
 import { expect, test } from 'bun:test';
 import { Linger } from './linger.ts';
 
-test('what goes stays for the duration, and comes back as it is wanted', () => {
+test('what is held goes after the duration, in the order of its time', () => {
   let now = 0;
-  const linger = new Linger<string, number>(100, () => now);
-  const before = new Map([
-    ['a', 1],
-    ['b', 2],
-  ]);
-  expect(linger.extend(new Map([['a', 1]]), before)).toEqual(before);
-  expect(linger.nextMs).toBe(100);
+  const gone: string[] = [];
+  const linger = new Linger<string>(100, () => now);
+  linger.hold('a', () => gone.push('a'));
+  now = 50;
+  linger.hold('b', () => gone.push('b'));
+  expect(linger.nextMs).toBe(50);
   now = 99;
-  expect(linger.extend(new Map([['a', 1]]), before)).toEqual(before);
+  linger.expire();
+  expect(gone).toEqual([]);
   now = 100;
-  expect(linger.extend(new Map([['a', 1]]), before)).toEqual(new Map([['a', 1]]));
-  expect(linger.extend(new Map([['a', 1]]), new Map([['a', 1]]))).toEqual(new Map([['a', 1]]));
-  expect(linger.nextMs).toBeUndefined();
-  expect(linger.extend(new Map([['b', 3]]), new Map([['a', 1]])).get('b')).toBe(3);
+  linger.expire();
+  expect(gone).toEqual(['a']);
+  now = 200;
+  linger.expire();
+  expect([gone, linger.nextMs]).toEqual([['a', 'b'], undefined]);
 });
 
-test('a key that is wanted again begins anew when it goes again', () => {
+test('what comes back is not dropped, and begins anew when it goes again', () => {
   let now = 0;
-  const linger = new Linger<string, number>(100, () => now);
-  linger.extend(new Map(), new Map([['a', 1]]));
-  now = 50;
-  linger.extend(new Map([['a', 2]]), new Map([['a', 1]]));
+  const gone: string[] = [];
+  const linger = new Linger<string>(100, () => now);
+  linger.hold('a', () => gone.push('first'));
+  now = 60;
+  linger.release('a');
+  linger.hold('a', () => gone.push('second'));
   now = 120;
-  expect(linger.extend(new Map(), new Map([['a', 2]])).get('a')).toBe(2);
+  linger.expire();
+  expect(gone).toEqual([]);
+  now = 160;
+  linger.expire();
+  expect(gone).toEqual(['second']);
 });

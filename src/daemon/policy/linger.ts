@@ -4,8 +4,8 @@
  * one in the kernel until its own reconciler comes round, and must find the old policy there.
  */
 
-export class Linger<K, V> {
-  readonly #kept = new Map<K, { readonly value: V; readonly untilMs: number }>();
+export class Linger<K> {
+  readonly #kept = new Map<K, { readonly drop: () => void; readonly untilMs: number }>();
   readonly #durationMs: number;
   readonly #now: () => number;
 
@@ -14,26 +14,31 @@ export class Linger<K, V> {
     this.#now = now;
   }
 
-  /** The wanted entries and those of `before` that went less than the duration ago. */
-  extend(wanted: ReadonlyMap<K, V>, before: ReadonlyMap<K, V>): Map<K, V> {
-    const now = this.#now();
-    for (const [key, value] of before) {
-      if (wanted.has(key) || this.#kept.has(key)) continue;
-      this.#kept.set(key, { value, untilMs: now + this.#durationMs });
-    }
-    const extended = new Map(wanted);
-    for (const [key, { value, untilMs }] of this.#kept) {
-      if (wanted.has(key)) this.#kept.delete(key);
-      else if (untilMs > now) extended.set(key, value);
-      else if (!before.has(key)) this.#kept.delete(key);
-    }
-    return extended;
+  /** Calls `drop` in an `expire` after the duration, unless the key is released before. */
+  hold(key: K, drop: () => void): void {
+    if (!this.#kept.has(key))
+      this.#kept.set(key, { drop, untilMs: this.#now() + this.#durationMs });
   }
 
-  /** Milliseconds until the next entry goes; undefined if none waits. */
+  /** It is back. */
+  release(key: K): void {
+    this.#kept.delete(key);
+  }
+
+  /** Drops what has been held long enough. */
+  expire(): void {
+    const now = this.#now();
+    // In the order of their time, since all are held equally long.
+    for (const [key, { drop, untilMs }] of this.#kept) {
+      if (untilMs > now) return;
+      this.#kept.delete(key);
+      drop();
+    }
+  }
+
+  /** Milliseconds until the next one goes; undefined if none waits. */
   get nextMs(): number | undefined {
-    let next: number | undefined;
-    for (const { untilMs } of this.#kept.values()) next = Math.min(next ?? untilMs, untilMs);
-    return next === undefined ? undefined : Math.max(0, next - this.#now());
+    const [first] = this.#kept.values();
+    return first === undefined ? undefined : Math.max(0, first.untilMs - this.#now());
   }
 }

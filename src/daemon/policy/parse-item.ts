@@ -1,232 +1,106 @@
 /**
  * @module
- * One entry of an ingress or egress list: peers and ports. What absent, empty and `{}` mean is
- * decided here and nowhere else.
+ * One entry of a section of the Cilium kinds. What absent, empty and `{}` mean is decided here and
+ * nowhere else.
  */
 
-import { parsePeer } from './parse-selector.ts';
-import { type Problems, quote, suggest } from './problems.ts';
-import type { Direction, Port, PortRange, RuleItem, Selector } from './rule.ts';
-import {
-  entitiesKnown,
-  entitiesSupported,
-  type Fields,
-  itemSchemas,
-  portSchema,
-  readList,
-  readObject,
-  readText,
-  toPortsSchema,
-} from './schema.ts';
-import { clusterLabelKey, labelSelector } from './selector.ts';
+import { FieldReader } from '../../k8s/field.ts';
+import type { Place } from '../../k8s/place.ts';
+import type { Problems } from '../../k8s/problem.ts';
+import { formatSelector } from './format-selector.ts';
+import { parseIcmps } from './parse-icmp.ts';
+import { type PolicyScope, parsePeers, parseRequires } from './parse-peer.ts';
+import { parseToPorts } from './parse-ports.ts';
+import type { Direction, Peer, PortMatch, RuleItem } from './rule.ts';
+import { itemFields, peerFields, type SectionName } from './schema.ts';
 
-const peersMax = 1000;
-const toPortsMax = 1000;
-const portsMax = 40;
+const authenticationModes = ['disabled', 'required', 'test-always-fail'] as const;
 
-const protoNumbers = { TCP: 6, UDP: 17 } as const;
-const protocols = ['TCP', 'UDP', 'ANY'] as const;
-const protocolsKnown = ['SCTP', 'ICMP', 'ICMPV6', 'ICMPv6'];
-
-const reservedInCluster = [
-  'host',
-  'remote-node',
-  'init',
-  'ingress',
-  'health',
-  'unmanaged',
-  'kube-apiserver',
-];
-
-/** What the parser must know about the place where a policy applies. */
-export interface PolicyScope {
-  readonly namespace: string;
-  readonly cluster: string;
+/** Where an entry stands. */
+export interface ItemContext {
+  readonly section: SectionName;
+  readonly index: number;
+  readonly isNode: boolean;
+  readonly scope: PolicyScope;
 }
 
 /** Undefined (and problems) if anything in it cannot be carried out. */
 export function parseItem(
   value: unknown,
-  path: string,
-  item: number,
-  direction: Direction,
-  scope: PolicyScope,
+  place: Place,
+  { section, index, isNode, scope }: ItemContext,
   problems: Problems,
 ): RuleItem | undefined {
-  const fields = readObject(value, path, itemSchemas[direction], problems);
-  if (fields === undefined) return undefined;
+  const item = FieldReader.open(value, place, itemFields(section), problems);
+  if (item === undefined) return undefined;
   const before = problems.count;
+  const direction: Direction = section.startsWith('ingress') ? 'ingress' : 'egress';
+  const deny = section.endsWith('Deny');
   const side = direction === 'ingress' ? 'from' : 'to';
-  const endpoints = parseEndpoints(fields, `${side}Endpoints`, path, scope, problems);
-  const entities = parseEntities(fields, `${side}Entities`, path, problems);
-  if (
-    endpoints !== undefined &&
-    endpoints.length > 0 &&
-    entities !== undefined &&
-    entities.length > 0
-  ) {
-    problems.add(
-      path,
-      `${side}Endpoints and ${side}Entities cannot stand together; use two entries`,
-    );
+  const possible = itemFields(section);
+  const named = peerFields[direction].filter((each) => item.has(each) && possible.includes(each));
+  if (named.length > 1) {
+    problems.add(place, `${named.join(' and ')} cannot stand together; use one entry for each`);
   }
-  const toPorts = parseToPorts(fields, path, problems);
+  const parsed = named.map((field) => ({ field, ...parsePeers(item, field, scope) }));
+  const requires = parseRequires(item, `${side}Requires`, scope);
+  const toPorts = parseToPorts(item, {
+    direction,
+    deny,
+    isNode,
+    isClusterwide: scope.namespace === '',
+  });
+  const icmps = parseIcmps(item);
+  if ((toPorts?.written.length ?? 0) > 0 && (icmps?.written.length ?? 0) > 0) {
+    problems.add(place, 'icmps and toPorts cannot stand together; use one entry for each');
+  }
+  parseAuthentication(item);
   if (problems.count > before) return undefined;
-  const ports = toPorts === undefined || toPorts.length === 0 ? undefined : portRanges(toPorts);
-  const peers = peersOf(endpoints, entities, ports !== undefined, scope);
-  return { item, deny: false, peers, ports, endpoints, entities, toPorts };
+  const ports = portsOf(toPorts?.ports, icmps?.ranges);
+  return {
+    path: `${section}[${index}]`,
+    name: undefined,
+    action: deny ? 'deny' : 'allow',
+    peers: peersOf(parsed[0]?.peers, ports !== undefined),
+    requires,
+    ports,
+    written: {
+      ...Object.fromEntries(parsed.map(({ field, written }) => [field, written])),
+      ...(item.has(`${side}Requires`) ? { [`${side}Requires`]: requires.map(formatSelector) } : {}),
+      ...(toPorts === undefined ? {} : { toPorts: toPorts.written }),
+      ...(icmps === undefined ? {} : { icmps: icmps.written }),
+      ...(item.has('authentication') ? { authentication: { mode: 'disabled' } } : {}),
+    },
+  };
+}
+
+/** An empty list restricts nothing, as if it were absent. */
+function portsOf(
+  toPorts: readonly PortMatch[] | undefined,
+  icmps: readonly PortMatch[] | undefined,
+): readonly PortMatch[] | undefined {
+  const ports = [...(toPorts ?? []), ...(icmps ?? [])];
+  return ports.length === 0 ? undefined : ports;
 }
 
 /**
  * Absent peers are anybody, an empty list is nobody; but an entry that names neither peers nor
- * ports (`{}`) allows nothing: that is how a default deny is written.
+ * ports (`{}`) allows nothing: that is how a default deny is written. In a deny section it denies
+ * nothing.
  */
 function peersOf(
-  endpoints: readonly Selector[] | undefined,
-  entities: readonly string[] | undefined,
+  peers: readonly Peer[] | 'any' | undefined,
   withPorts: boolean,
-  scope: PolicyScope,
-): readonly Selector[] | 'any' {
-  if (endpoints === undefined && entities === undefined) return withPorts ? 'any' : [];
-  if (entities?.includes('all') === true) return 'any';
-  return [...(endpoints ?? []), ...(entities ?? []).flatMap((name) => entity(name, scope))];
+): readonly Peer[] | 'any' {
+  return peers ?? (withPorts ? 'any' : []);
 }
 
-/** The selectors of an entity other than `all`. */
-function entity(name: string, scope: PolicyScope): Selector[] {
-  switch (name) {
-    case 'world':
-      return ['world', 'world-ipv4', 'world-ipv6'].map((each) => labelSelector(`reserved:${each}`));
-    case 'cluster':
-      return [
-        ...reservedInCluster.map((each) => labelSelector(`reserved:${each}`)),
-        labelSelector(`k8s:${clusterLabelKey}=${scope.cluster}`),
-      ];
-    case 'none':
-      return [];
-    default:
-      return [labelSelector(`reserved:${name}`)];
-  }
-}
-
-function parseEndpoints(
-  fields: Fields,
-  field: string,
-  path: string,
-  scope: PolicyScope,
-  problems: Problems,
-): Selector[] | undefined {
-  if (!Object.hasOwn(fields, field)) return undefined;
-  const list = readList(fields[field], `${path}.${field}`, peersMax, problems) ?? [];
-  return list.flatMap(
-    (each, index) => parsePeer(each, `${path}.${field}[${index}]`, scope.namespace, problems) ?? [],
-  );
-}
-
-function parseEntities(
-  fields: Fields,
-  field: string,
-  path: string,
-  problems: Problems,
-): string[] | undefined {
-  if (!Object.hasOwn(fields, field)) return undefined;
-  const list = readList(fields[field], `${path}.${field}`, peersMax, problems) ?? [];
-  const entities: string[] = [];
-  for (const [index, each] of list.entries()) {
-    const at = `${path}.${field}[${index}]`;
-    const name = readText(each, at, problems);
-    if (name === undefined) continue;
-    if (entitiesSupported.includes(name)) entities.push(name);
-    else if (entitiesKnown.includes(name)) {
-      problems.add(at, `entity ${name} is known but not supported yet`);
-    } else {
-      const nearest = suggest(name, [...entitiesSupported, ...entitiesKnown]);
-      problems.add(at, `unknown entity ${quote(name)}${nearest}`);
-    }
-  }
-  return entities;
-}
-
-function parseToPorts(fields: Fields, path: string, problems: Problems): Port[][] | undefined {
-  if (!Object.hasOwn(fields, 'toPorts')) return undefined;
-  const at = `${path}.toPorts`;
-  const list = readList(fields['toPorts'], at, toPortsMax, problems) ?? [];
-  return list.map((each, index) => parsePortRule(each, `${at}[${index}]`, problems));
-}
-
-function parsePortRule(value: unknown, path: string, problems: Problems): Port[] {
-  const fields = readObject(value, path, toPortsSchema, problems);
-  if (fields === undefined) return [];
-  const at = `${path}.ports`;
-  const list = readList(fields['ports'] ?? [], at, portsMax, problems);
-  if (list?.length === 0) {
-    problems.add(at, 'names no port; leave toPorts out to mean every port and protocol');
-  }
-  return (list ?? []).flatMap((each, index) => parsePort(each, `${at}[${index}]`, problems) ?? []);
-}
-
-function parsePort(value: unknown, path: string, problems: Problems): Port | undefined {
-  const fields = readObject(value, path, portSchema, problems);
-  if (fields === undefined) return undefined;
-  const before = problems.count;
-  const port = parsePortNumber(fields['port'], `${path}.port`, problems);
-  const protocol = parseProtocol(fields, path, problems);
-  const endPort = parseEndPort(fields, path, port ?? 0, problems);
-  if (problems.count > before || port === undefined || protocol === undefined) return undefined;
-  return { port, endPort, protocol };
-}
-
-function parsePortNumber(value: unknown, path: string, problems: Problems): number | undefined {
-  const text = readText(value, path, problems);
-  if (text === undefined) return undefined;
-  if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
-  if (/^(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/.test(text) && text.length <= 63) {
-    problems.add(path, `port name ${quote(text)}: named ports are known but not supported yet`);
-  } else problems.add(path, `not a port: ${quote(text)}`);
-  return undefined;
-}
-
-function parseProtocol(
-  fields: Fields,
-  path: string,
-  problems: Problems,
-): Port['protocol'] | undefined {
-  if (!Object.hasOwn(fields, 'protocol')) return 'ANY';
-  const text = readText(fields['protocol'], `${path}.protocol`, problems);
-  const found = protocols.find((each) => each === text);
-  if (found !== undefined || text === undefined) return found;
-  const known = protocolsKnown.includes(text);
-  const message = known
-    ? `protocol ${text} is known but not supported yet`
-    : `unknown protocol ${quote(text)}${suggest(text, protocols)}`;
-  problems.add(`${path}.protocol`, message);
-  return undefined;
-}
-
-function parseEndPort(
-  fields: Fields,
-  path: string,
-  port: number,
-  problems: Problems,
-): number | undefined {
-  const value = fields['endPort'];
-  if (!Object.hasOwn(fields, 'endPort') || value === 0) return undefined;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65535) {
-    problems.add(`${path}.endPort`, `must be a number from 0 to 65535, is ${quote(value)}`);
-    return undefined;
-  }
-  if (port === 0) problems.add(`${path}.endPort`, 'needs a port above 0');
-  else if (value < port) problems.add(`${path}.endPort`, `is below port ${port}`);
-  return value;
-}
-
-/** Port 0 is every port of the protocol, ANY every protocol that has ports. */
-function portRanges(toPorts: readonly (readonly Port[])[]): PortRange[] {
-  const ranges: PortRange[] = [];
-  for (const { port, endPort, protocol } of toPorts.flat()) {
-    const names = protocol === 'ANY' ? (['TCP', 'UDP'] as const) : ([protocol] as const);
-    const last = port === 0 ? 65535 : (endPort ?? port);
-    for (const name of names) ranges.push({ proto: protoNumbers[name], first: port, last });
-  }
-  return ranges;
+/** Only what asks for nothing can be carried out. */
+function parseAuthentication(item: FieldReader): void {
+  const authentication = item.object('authentication', ['mode']);
+  if (authentication?.require('mode') !== true) return;
+  const mode = authentication.choice('mode', authenticationModes);
+  if (mode === undefined || mode === 'disabled') return;
+  const message = `authentication ${mode} is not carried out yet: the whole policy is refused`;
+  item.problems.add(authentication.at('mode'), `valid, but ${message}`, true);
 }

@@ -1,124 +1,124 @@
 /**
  * @module
- * One rule: a `spec`, or an entry of `specs`.
+ * One rule of a CiliumNetworkPolicy or a CiliumClusterwideNetworkPolicy: a `spec`, or an entry of
+ * `specs`.
  */
 
+import { FieldReader } from '../../k8s/field.ts';
+import type { Place } from '../../k8s/place.ts';
+import { type Problems, quote } from '../../k8s/problem.ts';
 import type { Label } from '../identity/table.ts';
-import { type PolicyScope, parseItem } from './parse-item.ts';
-import { parseSubject } from './parse-selector.ts';
-import { type Problems, quote } from './problems.ts';
-import { type Direction, directions, type Rule, type RuleItem } from './rule.ts';
-import {
-  defaultDenySchema,
-  type Fields,
-  labelSchema,
-  readList,
-  readObject,
-  readText,
-  ruleSchema,
-} from './schema.ts';
+import { parseItem } from './parse-item.ts';
+import type { PolicyScope } from './parse-peer.ts';
+import { parseObjectSelector, parseSubject } from './parse-selector.ts';
+import { type Direction, directions, type Rule, type RuleItem, type Selector } from './rule.ts';
+import { ruleFields, type SectionName, sectionNames } from './schema.ts';
 
 const itemsMax = 1000;
 const labelsMax = 100;
-const policyLabelPrefix = 'io.cilium.k8s.policy.';
+const systemPrefixes = ['io.cilium.k8s.policy.', 'io.cilium.policy.'];
 
 /** Undefined (and problems) if anything in it cannot be carried out. */
 export function parseRule(
   value: unknown,
-  path: string,
+  place: Place,
   scope: PolicyScope,
   problems: Problems,
 ): Rule | undefined {
-  const fields = readObject(value, path, ruleSchema, problems);
-  if (fields === undefined) return undefined;
+  const reader = FieldReader.open(value, place, ruleFields, problems);
+  if (reader === undefined) return undefined;
   const before = problems.count;
-  const subject = parseSubjectOf(fields, path, scope, problems);
-  const description = Object.hasOwn(fields, 'description')
-    ? readText(fields['description'], `${path}.description`, problems)
-    : undefined;
-  const labels = parseLabels(fields, path, problems);
-  const ingress = parseSection(fields, 'ingress', path, scope, problems);
-  const egress = parseSection(fields, 'egress', path, scope, problems);
-  if (
-    !['ingress', 'egress', 'ingressDeny', 'egressDeny'].some((name) => Object.hasOwn(fields, name))
-  ) {
-    problems.add(path, 'has neither ingress nor egress');
+  const isNode = reader.has('nodeSelector');
+  const subject = parseRuleSubject(reader, scope);
+  const description = reader.text('description');
+  const labels = parseLabels(reader);
+  const section = (name: SectionName) =>
+    reader.each(name, itemsMax, (each, at, index) =>
+      parseItem(each, at, { section: name, index, isNode, scope }, problems),
+    );
+  const ingress = joined(section('ingress'), section('ingressDeny'));
+  const egress = joined(section('egress'), section('egressDeny'));
+  if (!sectionNames.some((name) => reader.has(name))) {
+    problems.add(place, `has none of ${sectionNames.join(', ')}`);
   }
-  const defaultDeny = parseDefaultDeny(fields, path, { ingress, egress }, problems);
+  const defaultDeny = parseDefaultDeny(reader, { ingress, egress });
   if (problems.count > before || subject === undefined) return undefined;
-  return { subject, description, labels, defaultDeny, ingress, egress };
+  return {
+    tier: 'network',
+    priority: 0,
+    subjectKind: isNode ? 'node' : 'endpoint',
+    subject,
+    description,
+    labels,
+    defaultDeny,
+    ingress,
+    egress,
+  };
 }
 
-function parseSubjectOf(fields: Fields, path: string, scope: PolicyScope, problems: Problems) {
-  if (Object.hasOwn(fields, 'endpointSelector')) {
-    const at = `${path}.endpointSelector`;
-    return parseSubject(fields['endpointSelector'], at, scope.namespace, problems);
-  }
-  // nodeSelector in its place has been refused already, by name.
-  if (!Object.hasOwn(fields, 'nodeSelector')) {
-    problems.add(`${path}.endpointSelector`, 'is missing; {} means every pod of the namespace');
-  }
-  return undefined;
+function joined(
+  allow: readonly RuleItem[] | undefined,
+  deny: readonly RuleItem[] | undefined,
+): readonly RuleItem[] | undefined {
+  if (allow === undefined && deny === undefined) return undefined;
+  return [...(allow ?? []), ...(deny ?? [])];
 }
 
-function parseSection(
-  fields: Fields,
-  direction: Direction,
-  path: string,
-  scope: PolicyScope,
-  problems: Problems,
-): RuleItem[] | undefined {
-  if (!Object.hasOwn(fields, direction)) return undefined;
-  const at = `${path}.${direction}`;
-  const list = readList(fields[direction], at, itemsMax, problems) ?? [];
-  return list.flatMap(
-    (each, index) => parseItem(each, `${at}[${index}]`, index, direction, scope, problems) ?? [],
-  );
+function parseRuleSubject(reader: FieldReader, { namespace }: PolicyScope): Selector | undefined {
+  const { fields, problems, place } = reader;
+  const isNode = reader.has('nodeSelector');
+  if (isNode && namespace !== '') {
+    reader.refuse('nodeSelector', 'is possible in a CiliumClusterwideNetworkPolicy only');
+    return undefined;
+  }
+  if (isNode && reader.has('endpointSelector')) {
+    problems.add(place, 'endpointSelector and nodeSelector cannot stand together');
+    return undefined;
+  }
+  if (isNode) {
+    const at = reader.at('nodeSelector');
+    return parseObjectSelector(fields['nodeSelector'], at, 'subject-node', problems);
+  }
+  const all = namespace === '' ? 'every pod' : 'every pod of the namespace';
+  if (!reader.require('endpointSelector', `{} means ${all}`)) return undefined;
+  const at = reader.at('endpointSelector');
+  return parseSubject(fields['endpointSelector'], at, namespace, problems);
 }
 
 /** By default a section that is there, be it empty, makes its direction deny by default. */
 function parseDefaultDeny(
-  fields: Fields,
-  path: string,
+  reader: FieldReader,
   sections: Readonly<Record<Direction, readonly RuleItem[] | undefined>>,
-  problems: Problems,
 ): Record<Direction, boolean> {
   const result = { ingress: sections.ingress !== undefined, egress: sections.egress !== undefined };
-  if (!Object.hasOwn(fields, 'enableDefaultDeny')) return result;
-  const at = `${path}.enableDefaultDeny`;
-  const written = readObject(fields['enableDefaultDeny'], at, defaultDenySchema, problems);
+  const written = reader.object('enableDefaultDeny', ['ingress', 'egress']);
   for (const direction of directions) {
-    if (written === undefined || !Object.hasOwn(written, direction)) continue;
-    const value = written[direction];
-    if (typeof value !== 'boolean') {
-      problems.add(`${at}.${direction}`, `must be true or false, is ${quote(value)}`);
-    } else if (value && !result[direction]) {
-      problems.add(
-        `${at}.${direction}`,
-        `has no effect without ${direction}; write ${direction}: [{}]`,
-      );
-    } else result[direction] = value;
+    const value = written?.flag(direction);
+    if (value === true && !result[direction]) {
+      written?.refuse(direction, `has no effect without ${direction}; write ${direction}: [{}]`);
+    } else if (value !== undefined) result[direction] = value;
   }
   return result;
 }
 
 /** A person's labels may not pass for those by which flows name the policy. */
-function parseLabels(fields: Fields, path: string, problems: Problems): Label[] {
-  if (!Object.hasOwn(fields, 'labels')) return [];
-  const at = `${path}.labels`;
-  const list = readList(fields['labels'], at, labelsMax, problems) ?? [];
-  return list.flatMap((each, index) => {
-    const label = readObject(each, `${at}[${index}]`, labelSchema, problems);
-    if (label === undefined) return [];
-    const text = (name: string) =>
-      Object.hasOwn(label, name) ? readText(label[name], `${at}[${index}].${name}`, problems) : '';
-    const key = text('key') ?? '';
-    if (key === '' || /[\p{Cc}=,:]/u.test(key)) {
-      problems.add(`${at}[${index}].key`, `not a label key: ${quote(key)}`);
+function parseLabels(reader: FieldReader): Label[] {
+  const labels = reader.each('labels', labelsMax, (each, place) => {
+    const label = FieldReader.open(each, place, ['key', 'value', 'source'], reader.problems);
+    if (label === undefined) return undefined;
+    const key = label.require('key') ? label.text('key') : undefined;
+    const value = label.text('value') ?? '';
+    const source = label.text('source') ?? '';
+    if (key === undefined) return undefined;
+    if (key === '' || /[\p{Cc}=,:]/u.test(key))
+      label.refuse('key', `not a label key: ${quote(key)}`);
+    if (systemPrefixes.some((prefix) => key.startsWith(prefix))) {
+      label.refuse('key', 'is set by the system only');
     }
-    if (key.startsWith(policyLabelPrefix) || key.startsWith('io.cilium.policy.')) {
-      problems.add(`${at}[${index}].key`, 'is set by the system only');
-    }
-    return [{ source: text('source') ?? '', key, value: text('value') ?? '' }];
+    if (/[\p{Cc}\p{Cf}]/u.test(value)) label.refuse('value', `not a label value: ${quote(value)}`);
+    if (!/^[a-z0-9-]*$/.test(source)) label.refuse('source', `not a source: ${quote(source)}`);
+    if (source === 'reserved') label.refuse('source', 'is set by the system only');
+    return { source, key, value };
   });
+  return labels ?? [];
 }

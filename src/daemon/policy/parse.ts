@@ -1,212 +1,277 @@
 /**
  * @module
- * Text of a policy file (YAML or JSON, several documents, `List` kinds) → rules, or everything
- * that is wrong with it. Nothing in between: one bad document refuses the file.
+ * Text of a file (YAML or JSON, several documents, `List` kinds) → policies and the objects that
+ * they refer to, or everything that is wrong with it. Nothing in between: one bad document refuses
+ * the file.
  */
 
-import { type Document, type ParsedNode, parseAllDocuments } from 'yaml';
-import { isDnsLabel, isDnsSubdomain } from './label-text.ts';
+import { type DocumentLimits, type Entry, readDocuments } from '../../k8s/document.ts';
+import { FieldReader, isFields } from '../../k8s/field.ts';
+import { type Metadata, parseMetadata } from '../../k8s/metadata.ts';
+import type { ClusterObject, ClusterObjectKind } from '../../k8s/object.ts';
+import { parseObject } from '../../k8s/parse-object.ts';
+import { type Problem, Problems, printable, quote, suggest } from '../../k8s/problem.ts';
+import { parseClusterNetworkPolicy } from './parse-cluster-network-policy.ts';
+import { type ParsedSpec, parseNetworkPolicy } from './parse-network-policy.ts';
 import { parseRule } from './parse-rule.ts';
-import { Problems, quote, suggest } from './problems.ts';
-import type { Rule } from './rule.ts';
-import {
-  documentSchema,
-  type Fields,
-  isFields,
-  kindSupported,
-  kindsKnown,
-  metadataSchema,
-  readList,
-  readObject,
-  readText,
-} from './schema.ts';
+import type { PolicyKind, Rule } from './rule.ts';
+import { policyFields, rulesFields } from './schema.ts';
 
-/** Bytes of one file. */
+/** Bytes of one policy file. */
 export const fileBytesMax = 1024 * 1024;
-/** Documents of one file, entries of lists counted. */
+/** Documents of one policy file, entries of lists counted. */
 export const documentsMax = 2000;
-const depthMax = 40;
-const nodesMax = 200_000;
-const aliasesMax = 100;
+const fileLimits: DocumentLimits = { bytesMax: fileBytesMax, documentsMax, nodesMax: 200_000 };
 const specsMax = 1000;
-const errorsMax = 3;
+const warningsMax = 100;
 
-export interface ParsedRule {
+export interface ParsedPolicy {
+  readonly kind: PolicyKind;
+  /** Empty for cluster-scoped kinds. */
   readonly namespace: string;
   readonly name: string;
   readonly uid: string | undefined;
-  readonly ruleIndex: number;
-  readonly rule: Rule;
+  /** `spec`, then the entries of `specs`. */
+  readonly rules: readonly Rule[];
 }
 
 export type ParseResult =
-  | { readonly kind: 'parsed'; readonly rules: readonly ParsedRule[]; readonly documents: number }
-  | { readonly kind: 'refused'; readonly problems: readonly string[] };
-
-/** Never throws. `documents` is 0 for a file without any, such as one that is being written. */
-export function parsePolicies(text: string, cluster = 'default'): ParseResult {
-  const problems = new Problems();
-  const rules: ParsedRule[] = [];
-  const documents = readDocuments(text, problems);
-  const seen = new Set<string>();
-  for (const { value, path } of documents) {
-    const found = parseDocument(value, path, cluster, problems);
-    const first = found[0];
-    if (first === undefined) continue;
-    const full = `${first.namespace}/${first.name}`;
-    if (seen.has(full)) problems.add(full, 'is in this file twice');
-    seen.add(full);
-    rules.push(...found);
-  }
-  if (problems.count > 0) return { kind: 'refused', problems: problems.texts };
-  return { kind: 'parsed', rules, documents: documents.length };
-}
-
-interface Entry {
-  readonly value: unknown;
-  readonly path: string;
-}
-
-/** The objects of a file; lists are opened. */
-function readDocuments(text: string, problems: Problems): readonly Entry[] {
-  if (Buffer.byteLength(text) > fileBytesMax) {
-    problems.add('file', `is larger than ${fileBytesMax} bytes`);
-    return [];
-  }
-  const entries: Entry[] = [];
-  try {
-    const documents = readYaml(text);
-    for (const [index, document] of documents.entries()) {
-      const path = `document ${index + 1}`;
-      // One mistake often makes hundreds of errors; the first ones say where it is.
-      for (const { message } of [...document.errors, ...document.warnings].slice(0, errorsMax)) {
-        problems.add(path, message.split('\n', 1)[0]?.replace(/:$/, '') ?? 'cannot be read');
-      }
-      if (document.errors.length > 0) continue;
-      const value: unknown = document.toJS({ maxAliasCount: aliasesMax });
-      if (value === null || value === undefined) continue;
-      if (!isBounded(value)) problems.add(path, `nested deeper than ${depthMax} or too large`);
-      else openList(value, path, entries, problems);
+  | {
+      readonly kind: 'parsed';
+      readonly policies: readonly ParsedPolicy[];
+      readonly objects: readonly ClusterObject[];
+      /** 0 for a file without any, such as one that is being written. */
+      readonly documents: number;
+      /** What was read as it is written and is hardly meant so. */
+      readonly warnings: readonly string[];
     }
-  } catch (cause) {
-    // Nesting that exhausts the stack, and aliases that multiply, end here.
-    problems.add('file', cause instanceof RangeError ? 'nested too deeply' : String(cause));
-  }
-  if (entries.length > documentsMax) {
-    problems.add('file', `has more than ${documentsMax} documents`);
-    return [];
-  }
-  return entries;
+  | { readonly kind: 'refused'; readonly problems: readonly Problem[] };
+
+export interface ParseOptions {
+  /** The name of this cluster, which entity `cluster` means. */
+  readonly cluster?: string;
+  /** The file's name, for problems and warnings. */
+  readonly source?: string;
+  /** What kinds that have nothing to do with policy are: a problem, or a warning. */
+  readonly otherKinds?: 'refuse' | 'skip';
+  /** Default: those of a policy file. */
+  readonly limits?: DocumentLimits;
 }
 
-/** Line numbers cost a third of the time, so they are counted only where there is an error. */
-function readYaml(text: string): readonly Document.Parsed<ParsedNode>[] {
-  const read = (prettyErrors: boolean): Document.Parsed<ParsedNode>[] => {
-    const parsed = parseAllDocuments(text, { uniqueKeys: true, prettyErrors });
-    return Array.isArray(parsed) ? parsed : [];
+interface Context {
+  readonly cluster: string;
+  readonly skipsOthers: boolean;
+  readonly problems: Problems;
+  readonly policies: ParsedPolicy[];
+  readonly objects: ClusterObject[];
+  readonly warnings: string[];
+  /** Kind, namespace and name of what the file has already. */
+  readonly seen: Set<string>;
+}
+
+/** Never throws. */
+export function parseDocuments(text: string, options: ParseOptions = {}): ParseResult {
+  const problems = new Problems(options.source);
+  const context: Context = {
+    cluster: options.cluster ?? 'default',
+    skipsOthers: options.otherKinds === 'skip',
+    problems,
+    policies: [],
+    objects: [],
+    warnings: [],
+    seen: new Set(),
   };
-  const documents = read(false);
-  const clean = documents.every((each) => each.errors.length + each.warnings.length === 0);
-  return clean ? documents : read(true);
+  const documents = readDocuments(text, options.limits ?? fileLimits, listKinds, problems);
+  for (const entry of documents) parseDocument(entry, context);
+  if (problems.count > 0) return { kind: 'refused', problems: problems.list };
+  const { policies, objects } = context;
+  const source = options.source === undefined ? '' : `${printable(options.source)}: `;
+  const warnings = context.warnings.map((each) => `${source}${each}`);
+  return { kind: 'parsed', policies, objects, documents: documents.length, warnings };
 }
 
-function openList(value: unknown, path: string, entries: Entry[], problems: Problems): void {
-  const kind = isFields(value) ? value['kind'] : undefined;
-  if (!isFields(value) || (kind !== 'List' && kind !== `${kindSupported}List`)) {
-    entries.push({ value, path });
+interface KindShape {
+  /** The first is the one to use. */
+  readonly apiVersions: readonly string[];
+  readonly isNamespaced: boolean;
+  /** All fields of the document if it is read strictly. */
+  readonly fields?: readonly string[];
+}
+
+const kinds: Readonly<Record<PolicyKind | ClusterObjectKind, KindShape>> = {
+  CiliumNetworkPolicy: { apiVersions: ['cilium.io/v2'], isNamespaced: true, fields: rulesFields },
+  CiliumClusterwideNetworkPolicy: {
+    apiVersions: ['cilium.io/v2'],
+    isNamespaced: false,
+    fields: rulesFields,
+  },
+  NetworkPolicy: {
+    apiVersions: ['networking.k8s.io/v1'],
+    isNamespaced: true,
+    fields: policyFields,
+  },
+  ClusterNetworkPolicy: {
+    apiVersions: ['policy.networking.k8s.io/v1alpha2'],
+    isNamespaced: false,
+    fields: policyFields,
+  },
+  CiliumCIDRGroup: {
+    apiVersions: ['cilium.io/v2', 'cilium.io/v2alpha1'],
+    isNamespaced: false,
+    fields: policyFields,
+  },
+  Namespace: { apiVersions: ['v1'], isNamespaced: false },
+  Pod: { apiVersions: ['v1'], isNamespaced: true },
+  Node: { apiVersions: ['v1'], isNamespaced: false },
+  Service: { apiVersions: ['v1'], isNamespaced: true },
+  Endpoints: { apiVersions: ['v1'], isNamespaced: true },
+  EndpointSlice: { apiVersions: ['discovery.k8s.io/v1'], isNamespaced: true },
+};
+
+type Kind = keyof typeof kinds;
+const kindNames = Object.keys(kinds);
+const listKinds = ['List', ...kindNames.map((each) => `${each}List`)];
+
+/** Policies of other standards: to skip them would open what they close. */
+const replacedKinds: Readonly<Record<string, string>> = {
+  AdminNetworkPolicy: 'use ClusterNetworkPolicy with tier Admin',
+  BaselineAdminNetworkPolicy: 'use ClusterNetworkPolicy with tier Baseline',
+};
+
+function isKind(kind: unknown): kind is Kind {
+  return typeof kind === 'string' && Object.hasOwn(kinds, kind);
+}
+
+function parseDocument({ value, place, document }: Entry, context: Context): void {
+  const { problems } = context;
+  if (!isFields(value)) {
+    problems.add(place, `must be an object, is ${quote(value)}`);
     return;
   }
-  const schema = { supported: ['apiVersion', 'kind', 'metadata', 'items'], known: [] };
-  readObject(value, path, schema, problems);
-  const items = readList(value['items'], `${path}: items`, documentsMax, problems) ?? [];
-  items.forEach((each, index) => {
-    entries.push({ value: each, path: `${path}: items[${index}]` });
-  });
-}
-
-/** True unless the value is deeper or larger than any policy; aliases count as often as used. */
-function isBounded(root: unknown): boolean {
-  let nodes = 0;
-  const visit = (value: unknown, depth: number): boolean => {
-    if (++nodes > nodesMax || depth > depthMax) return false;
-    if (typeof value !== 'object' || value === null) return true;
-    return Object.values(value).every((each) => visit(each, depth + 1));
+  const kind = kindOf(value, { value, place, document }, context);
+  if (kind === undefined) return;
+  const { fields, isNamespaced } = kinds[kind];
+  // The title changes with the name, so that everything after it is found by its name.
+  const object =
+    fields === undefined
+      ? FieldReader.openLenient(value, place, problems)
+      : FieldReader.open(value, place, fields, problems);
+  const metadata = object === undefined ? undefined : parseMetadata(object, isNamespaced);
+  if (object === undefined) return;
+  const name = metadata?.name ?? '';
+  if (metadata !== undefined) {
+    document.title = metadata.namespace === '' ? name : `${metadata.namespace}/${name}`;
+    const full = `${kind}/${metadata.namespace}/${name}`;
+    if (context.seen.has(full)) problems.add(place, 'is in this file twice');
+    context.seen.add(full);
+  }
+  const read = metadata ?? {
+    namespace: isNamespaced ? 'default' : '',
+    name,
+    uid: undefined,
+    labels: {},
   };
-  return visit(root, 0);
+  parseContent(kind, object, read, context);
 }
 
-function parseDocument(
-  value: unknown,
-  path: string,
-  cluster: string,
-  problems: Problems,
-): ParsedRule[] {
-  if (!isFields(value)) {
-    problems.add(path, `must be an object, is ${quote(value)}`);
-    return [];
-  }
-  if (!isPolicy(value, path, problems)) return [];
-  const identity = parseMetadata(value['metadata'], path, problems);
-  const at = identity === undefined ? path : `${identity.namespace}/${identity.name}`;
-  readObject(value, `${at}: `, documentSchema, problems);
-  const specs = specsOf(value, at, problems);
-  const scope = { namespace: identity?.namespace ?? 'default', cluster };
-  return specs.flatMap((spec, ruleIndex) => {
-    const rule = parseRule(spec.value, `${at}: ${spec.path}`, scope, problems);
-    return rule === undefined || identity === undefined ? [] : [{ ...identity, ruleIndex, rule }];
-  });
-}
-
-function isPolicy(value: Fields, path: string, problems: Problems): boolean {
+/** The kind if it is one of ours; else a problem, or a warning where others are skipped. */
+function kindOf(
+  value: Readonly<Record<string, unknown>>,
+  { place }: Entry,
+  { problems, skipsOthers, warnings }: Context,
+): Kind | undefined {
   const { kind, apiVersion } = value;
-  if (kind !== kindSupported) {
-    const known = typeof kind === 'string' && kindsKnown.includes(kind);
-    const nearest = suggest(String(kind), [kindSupported, ...kindsKnown]);
-    const message = known ? `${kind} is known but not supported yet` : `unknown kind${nearest}`;
-    problems.add(path, `kind ${quote(kind)}: ${message}`);
-    return false;
+  if (typeof kind === 'string' && Object.hasOwn(replacedKinds, kind)) {
+    problems.add(place.field('kind'), `${kind} is not supported; ${replacedKinds[kind]}`);
+    return undefined;
   }
-  if (apiVersion !== 'cilium.io/v2') {
-    problems.add(path, `apiVersion must be "cilium.io/v2", is ${quote(apiVersion)}`);
-    return false;
+  if (isKind(kind) && kinds[kind].apiVersions.includes(String(apiVersion))) return kind;
+  const isOther = !isKind(kind) || groupOf(apiVersion) !== groupOf(kinds[kind].apiVersions[0]);
+  const isLegacy = kind === 'NetworkPolicy' && groupOf(apiVersion) === 'extensions';
+  const isNamed = typeof kind === 'string' && typeof apiVersion === 'string';
+  if (skipsOthers && isOther && isNamed && !isLegacy) {
+    if (warnings.length < warningsMax) {
+      const message = `kind ${quote(kind)} of ${quote(apiVersion)} has no part in policy: skipped`;
+      warnings.push(
+        printable(`${place.text}: ${message}${isKind(kind) ? '' : suggest(kind, kindNames)}`),
+      );
+    }
+    return undefined;
   }
-  return true;
+  if (isKind(kind)) {
+    const wanted = kinds[kind].apiVersions.map(quote).join(' or ');
+    problems.add(
+      place.field('apiVersion'),
+      `must be ${wanted} for kind ${kind}, is ${quote(apiVersion)}`,
+    );
+  } else if (typeof kind === 'string') {
+    problems.add(place.field('kind'), `unknown kind ${quote(kind)}${suggest(kind, kindNames)}`);
+  } else problems.add(place.field('kind'), `must be a string, is ${quote(kind ?? null)}`);
+  return undefined;
 }
 
-function parseMetadata(value: unknown, path: string, problems: Problems) {
-  const metadata = readObject(value, `${path}: metadata`, metadataSchema, problems);
-  if (metadata === undefined) return undefined;
-  const name = readText(metadata['name'], `${path}: metadata.name`, problems);
-  const namespace = readText(
-    metadata['namespace'] ?? 'default',
-    `${path}: metadata.namespace`,
-    problems,
+function groupOf(apiVersion: unknown): string {
+  const text = String(apiVersion);
+  const slash = text.indexOf('/');
+  return slash < 0 ? '' : text.slice(0, slash);
+}
+
+function parseContent(kind: Kind, object: FieldReader, metadata: Metadata, context: Context): void {
+  switch (kind) {
+    case 'CiliumNetworkPolicy':
+    case 'CiliumClusterwideNetworkPolicy':
+      addPolicy(kind, metadata, parseSpecs(object, metadata.namespace, context), context);
+      return;
+    case 'NetworkPolicy':
+      addSpec(kind, object, metadata, parseNetworkPolicy(object, metadata.namespace), context);
+      return;
+    case 'ClusterNetworkPolicy':
+      addSpec(kind, object, metadata, parseClusterNetworkPolicy(object), context);
+      return;
+    default: {
+      const parsed = parseObject(kind, object, metadata);
+      if (parsed !== undefined) context.objects.push(parsed);
+    }
+  }
+}
+
+function addSpec(
+  kind: PolicyKind,
+  object: FieldReader,
+  metadata: Metadata,
+  { rule, warnings }: ParsedSpec,
+  context: Context,
+): void {
+  addPolicy(kind, metadata, rule === undefined ? [] : [rule], context);
+  const room = warningsMax - context.warnings.length;
+  const texts = warnings.slice(0, room).map((each) => printable(`${object.place.text}: ${each}`));
+  context.warnings.push(...texts);
+}
+
+function addPolicy(
+  kind: PolicyKind,
+  { namespace, name, uid }: Metadata,
+  rules: readonly Rule[],
+  { policies }: Context,
+): void {
+  policies.push({ kind, namespace, name, uid, rules });
+}
+
+function parseSpecs(object: FieldReader, namespace: string, context: Context): Rule[] {
+  const { problems, cluster } = context;
+  const scope = { namespace, cluster };
+  const rules: Rule[] = [];
+  if (object.has('spec')) {
+    const rule = parseRule(object.fields['spec'], object.at('spec'), scope, problems);
+    if (rule !== undefined) rules.push(rule);
+  }
+  const specs = object.each('specs', specsMax, (each, place) =>
+    parseRule(each, place, scope, problems),
   );
-  const uid =
-    metadata['uid'] === undefined
-      ? undefined
-      : readText(metadata['uid'], `${path}: metadata.uid`, problems);
-  if (name === undefined || namespace === undefined) return undefined;
-  const before = problems.count;
-  if (!isDnsSubdomain(name)) problems.add(`${path}: metadata.name`, `not a name: ${quote(name)}`);
-  if (!isDnsLabel(namespace)) {
-    problems.add(`${path}: metadata.namespace`, `not a namespace: ${quote(namespace)}`);
+  rules.push(...(specs ?? []));
+  const isEmpty = Array.isArray(object.fields['specs']) && object.fields['specs'].length === 0;
+  if (!object.has('spec') && (!object.has('specs') || isEmpty)) {
+    problems.add(object.place, 'has neither spec nor specs');
   }
-  if (uid !== undefined && !/^[A-Za-z0-9-]{0,64}$/.test(uid)) {
-    problems.add(`${path}: metadata.uid`, `not a uid: ${quote(uid)}`);
-  }
-  return problems.count > before ? undefined : { name, namespace, uid };
-}
-
-function specsOf(value: Fields, at: string, problems: Problems): Entry[] {
-  const entries: Entry[] = [];
-  if (Object.hasOwn(value, 'spec')) entries.push({ value: value['spec'], path: 'spec' });
-  if (Object.hasOwn(value, 'specs')) {
-    const list = readList(value['specs'], `${at}: specs`, specsMax, problems) ?? [];
-    list.forEach((each, index) => {
-      entries.push({ value: each, path: `specs[${index}]` });
-    });
-  }
-  if (entries.length === 0) problems.add(at, 'has neither spec nor specs');
-  return entries;
+  return rules;
 }

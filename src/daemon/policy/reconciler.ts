@@ -1,69 +1,68 @@
 /**
  * @module
- * Tables `policies` and `identities` → the policy maps. What only adds (a policy nobody uses yet, a
- * new identity) goes into the bank in force; any other change fills the bank that is not in force
- * and flips the epoch, so that a packet sees all of the old revision or all of the new one.
+ * Tables `policies`, `policy-peers` and `address-sets` → the policy maps. What only adds (a policy
+ * nobody uses yet, a peer at no address yet) goes into the bank in force; any other change fills the
+ * bank that is not in force and flips the epoch, so that a packet sees all of the old revision or
+ * all of the new one. A moment later the other bank is told as well.
  */
 
-import type { IdentityClass, IdentityClassKey, PolicyConfig } from '../../bpf/gen/layouts.ts';
-import type { BpfMap } from '../../bpf/libbpf/map.ts';
-import type { TypedMap } from '../../bpf/libbpf/typed-map.ts';
-import {
-  type Bank,
-  type FilledPolicyMap,
-  fillPolicyMap,
-  installPolicyMaps,
-  policyConfigInvalid,
-  policyConfigOf,
-  policySlot,
-} from '../../bpf/map/policy.ts';
-import type { RuntimeConfig } from '../../bpf/map/runtime-config.ts';
+import type { Bank } from '../../bpf/map/policy.ts';
 import { done, failed, type Status, sameStatus } from '../../kv/status.ts';
-import type { Table } from '../../kv/table.ts';
-import type { IdentityId, IdentityRow } from '../identity/table.ts';
+import type { ChangeReader, Key, Table } from '../../kv/table.ts';
+import type { IdentityId } from '../identity/table.ts';
+import type { SetPair } from './address-sets.ts';
+import { PolicyBank, sameContent } from './bank.ts';
 import { Linger } from './linger.ts';
-import { type DesiredPolicyRow, policyIdMax } from './table.ts';
-
-export interface PolicyMaps {
-  readonly policy: BpfMap;
-  readonly policyConfig: TypedMap<number, PolicyConfig>;
-  readonly identityClass: TypedMap<IdentityClassKey, IdentityClass>;
-}
+import { addressSetOf, identityOf, type PeerNumber, peerNumber } from './peer.ts';
+import type { EntryMap, PolicyTarget } from './policy-target.ts';
+import type { AddressSetRow, DesiredPolicyRow, PeerRow, PolicySubject } from './table.ts';
 
 export interface PolicyReconcilerOptions {
-  readonly policies: Table<DesiredPolicyRow, IdentityId>;
-  readonly identities: Table<IdentityRow, IdentityId>;
-  readonly maps: PolicyMaps;
-  readonly runtime: RuntimeConfig;
-  /** `bpf-policy-map-max`. */
-  readonly entriesMax: number;
+  readonly policies: Table<DesiredPolicyRow, PolicySubject>;
+  readonly peers: Table<PeerRow, PeerNumber>;
+  readonly addressSets: Table<AddressSetRow>;
+  readonly target: PolicyTarget;
   /** Every source has delivered everything once: before that nothing is touched. */
   readonly initialized: Promise<unknown>;
   readonly onFlip?: (epoch: number) => void;
-  /** Everything that fits is in the kernel; `left` entries did not. */
-  readonly onWritten?: (left: number) => void;
+  /** Everything is in the kernel. */
+  readonly onWritten?: () => void;
   readonly onError?: (error: unknown) => void;
-}
-
-/** What one bank holds. Undefined where an earlier agent filled it. */
-interface BankContent {
-  readonly policies: Map<number, DesiredPolicyRow>;
-  readonly classes: Map<IdentityId, number>;
+  /** How long what is gone from the tables stays; endpoints still have it for a moment. */
+  readonly lingerMs?: number;
+  /** After a flip, the other bank is told when nothing has changed for this long. */
+  readonly settleMs?: number;
 }
 
 const retryMinMs = 20;
 const retryMaxMs = 10_000;
 /** Far longer than an endpoint takes to be carried to the kernel. */
-const lingerMs = 3_000;
+const lingerMsDefault = 3_000;
 const lingerWakeMinMs = 100;
+const settleMsDefault = 50;
 
 /** Starts by itself. Never throws; what failed is in the rows and tried again. */
 export class PolicyReconciler implements Disposable {
   readonly #options: PolicyReconcilerOptions;
-  readonly #banks: [BankContent | undefined, BankContent | undefined] = [undefined, undefined];
-  readonly #inner = new Map<DesiredPolicyRow['entries'], { map: BpfMap; left: number }>();
+  readonly #banks: readonly [PolicyBank, PolicyBank];
+  readonly #policies = new Map<number, DesiredPolicyRow>();
+  readonly #peers = new Map<PeerNumber, PeerRow>();
+  readonly #sets = new Map<string, SetPair>();
+  readonly #slotOf = new Map<Key, number>();
+  readonly #readers: {
+    readonly policies: ChangeReader<DesiredPolicyRow>;
+    readonly peers: ChangeReader<PeerRow>;
+    readonly sets: ChangeReader<AddressSetRow>;
+  };
+  readonly #maps = new Map<DesiredPolicyRow['entries'], EntryMap>();
   readonly #subscriptions: Disposable[];
-  #empty: FilledPolicyMap | undefined;
+  readonly #lingering: Linger<string>;
+  readonly #pending = {
+    policies: new Map<PolicySubject, DesiredPolicyRow>(),
+    peers: new Map<PeerNumber, PeerRow>(),
+    sets: new Map<string, AddressSetRow>(),
+  };
+  readonly #inForce = Promise.withResolvers<void>();
   #ready = false;
   #running = false;
   #again = false;
@@ -71,17 +70,27 @@ export class PolicyReconciler implements Disposable {
   #failures = 0;
   /** No packet is left that began under the bank before the latest flip. */
   #grace: Promise<void> = Promise.resolve();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #lingeringPolicies = new Linger<number, DesiredPolicyRow>(lingerMs);
-  readonly #lingeringClasses = new Linger<IdentityId, number>(lingerMs);
+  #settling = false;
+  #pruned = false;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #settleTimer: ReturnType<typeof setTimeout> | undefined;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Sum of entries that did not fit, for status and metrics. */
-  overflow = 0;
 
   constructor(options: PolicyReconcilerOptions) {
     this.#options = options;
+    this.#lingering = new Linger(options.lingerMs ?? lingerMsDefault);
+    this.#banks = [new PolicyBank(0, options.target), new PolicyBank(1, options.target)];
+    this.#readers = {
+      policies: options.policies.reader('policy reconciler'),
+      peers: options.peers.reader('policy reconciler'),
+      sets: options.addressSets.reader('policy reconciler'),
+    };
     const wake = () => this.#wake();
-    this.#subscriptions = [options.policies.subscribe(wake), options.identities.subscribe(wake)];
+    this.#subscriptions = [
+      options.policies.subscribe(wake),
+      options.peers.subscribe(wake),
+      options.addressSets.subscribe(wake),
+    ];
     void options.initialized.then(() => {
       this.#ready = true;
       this.#wake();
@@ -91,14 +100,27 @@ export class PolicyReconciler implements Disposable {
   /** Judge established connections again: something that verdicts rest on changed hands. */
   advanceEpoch(): void {
     // By two: the bank in force stays.
-    this.#options.runtime.epoch += 2;
+    this.#options.target.epoch += 2;
+  }
+
+  /** Resolves when everything was in the kernel for the first time. */
+  get inForce(): Promise<void> {
+    return this.#inForce.promise;
+  }
+
+  /** Maps of entries that the kernel holds for policies. */
+  get entryMaps(): number {
+    return this.#maps.size;
   }
 
   [Symbol.dispose](): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#lingerTimer);
-    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    for (const timer of [this.#retryTimer, this.#settleTimer, this.#lingerTimer]) {
+      clearTimeout(timer);
+    }
+    for (const one of [...this.#subscriptions, ...Object.values(this.#readers)]) {
+      one[Symbol.dispose]();
+    }
   }
 
   #wake(): void {
@@ -129,195 +151,192 @@ export class PolicyReconciler implements Disposable {
   #fail(error: unknown): void {
     this.#failures++;
     const status = failed(error instanceof Error ? error.message : String(error), this.#failures);
-    for (const row of [...this.#options.policies.all()]) {
-      if (row.status.kind !== 'done') this.#setStatus(row, status);
-    }
+    for (const row of [...this.#pending.policies.values()]) this.#setPolicyStatus(row, status);
     this.#options.onError?.(error);
-    clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
     const delayMs = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(this.#failures, 10));
-    this.#timer = setTimeout(() => this.#wake(), delayMs);
+    this.#retryTimer = setTimeout(() => this.#wake(), delayMs);
   }
 
   async #flush(): Promise<void> {
-    const active = (this.#options.runtime.epoch & 1) as Bank;
-    const content = this.#banks[active];
-    const { rows, classes } = this.#wanted(content);
-    if (content !== undefined && onlyAdds(content, rows, classes)) {
-      await this.#fill(active, content, rows, classes);
+    this.#read();
+    const { target } = this.#options;
+    const active = this.#bank(target.epoch);
+    const other = this.#bank(target.epoch + 1);
+    const settling = this.#settling;
+    this.#settling = false;
+    if (active.isClean) {
+      if (settling && !other.isClean) await this.#settle(other, active);
+    } else if (active.onlyAdds(this.#desired())) {
+      await this.#fill(active, other);
     } else {
-      const target = (1 - active) as Bank;
       await this.#grace;
-      await this.#fill(target, this.#banks[target], rows, classes);
-      this.#options.runtime.epoch += 1;
+      await this.#fill(other, active);
+      target.epoch += 1;
       this.#grace = this.#gracePeriod();
-      this.#options.onFlip?.(this.#options.runtime.epoch);
+      this.#options.onFlip?.(target.epoch);
     }
+    this.#report();
     this.#forgetUnused();
-    this.#report(rows);
-    this.#options.onWritten?.(this.overflow);
+    if (!this.#banks.every((bank) => bank.isClean)) this.#settleLater();
+    this.#inForce.resolve();
+    this.#options.onWritten?.();
   }
 
-  /** What the tables say, and for a while what they said before. */
-  #wanted(content: BankContent | undefined) {
-    const policies = new Map<number, DesiredPolicyRow>();
-    for (const row of this.#options.policies.all()) policies.set(row.policyId, row);
-    const classes = new Map<IdentityId, number>();
-    for (const row of this.#options.identities.all()) classes.set(row.id, row.classId);
-    if (content === undefined) return { rows: [...policies.values()], classes };
-    const extended = {
-      rows: [...this.#lingeringPolicies.extend(policies, content.policies).values()],
-      classes: this.#lingeringClasses.extend(classes, content.classes),
-    };
+  #bank(epoch: number): PolicyBank {
+    return this.#banks[(epoch & 1) as Bank];
+  }
+
+  #desired() {
+    return { policies: this.#policies, peers: this.#peers, sets: this.#sets };
+  }
+
+  async #fill(bank: PolicyBank, other: PolicyBank): Promise<void> {
+    const { settled } = await bank.fill(this.#desired(), other, (row) => this.#mapOf(row));
+    settled.catch((error: unknown) => this.#fail(error));
+  }
+
+  async #settle(bank: PolicyBank, inForce: PolicyBank): Promise<void> {
+    await this.#grace;
+    await this.#fill(bank, inForce);
+    if (this.#pruned) return;
+    this.#pruned = true;
+    const { identityClass } = this.#options.target;
+    const stale = [...identityClass.entries()]
+      .map(([key]) => key)
+      .filter(({ identity, addressSet }) => {
+        return !this.#peers.has(peerNumber(identity as IdentityId, addressSet));
+      });
+    if (stale.length > 0) identityClass.deleteAll(stale);
+  }
+
+  #settleLater(): void {
+    clearTimeout(this.#settleTimer);
+    this.#settleTimer = setTimeout(() => {
+      this.#settling = true;
+      this.#wake();
+    }, this.#options.settleMs ?? settleMsDefault);
+    this.#settleTimer.unref();
+  }
+
+  async #gracePeriod(): Promise<void> {
+    await this.#options.target.grace().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Takes in what changed; what is gone stays a while. */
+  #read(): void {
+    for (const { key, row } of this.#readers.policies.next()) {
+      if (row === undefined) this.#lingering.hold(`policy ${key}`, () => this.#dropPolicy(key));
+      else this.#takePolicy(row);
+    }
+    for (const { key, row } of this.#readers.peers.next()) {
+      const peer = key as PeerNumber;
+      if (row === undefined) this.#lingering.hold(`peer ${key}`, () => this.#dropPeer(peer));
+      else this.#takePeer(row);
+    }
+    for (const { key, row } of this.#readers.sets.next()) {
+      const prefix = String(key);
+      if (row !== undefined && row.status.kind === 'pending') this.#pending.sets.set(prefix, row);
+      const before = this.#sets.get(prefix);
+      if (before?.outside === row?.outside && before?.inside === row?.inside) continue;
+      if (row === undefined) this.#sets.delete(prefix);
+      else this.#sets.set(prefix, { outside: row.outside, inside: row.inside });
+      for (const bank of this.#banks) bank.markSet(prefix);
+    }
+    this.#lingering.expire();
     this.#wakeLater();
-    return extended;
+  }
+
+  #takePolicy(row: DesiredPolicyRow): void {
+    this.#lingering.release(`policy ${row.subject}`);
+    if (row.status.kind !== 'done') this.#pending.policies.set(row.subject, row);
+    const before = this.#policies.get(row.policyId);
+    this.#slotOf.set(row.subject, row.policyId);
+    this.#policies.set(row.policyId, row);
+    if (before !== undefined && sameContent(before, row)) return;
+    for (const bank of this.#banks) bank.markPolicy(row.policyId);
+  }
+
+  #dropPolicy(subject: Key): void {
+    const policyId = this.#slotOf.get(subject);
+    this.#slotOf.delete(subject);
+    // A successor may have the slot.
+    if (policyId === undefined || this.#policies.get(policyId)?.subject !== subject) return;
+    this.#policies.delete(policyId);
+    for (const bank of this.#banks) bank.markPolicy(policyId);
+  }
+
+  #takePeer(row: PeerRow): void {
+    this.#lingering.release(`peer ${row.peer}`);
+    if (row.status.kind !== 'done') this.#pending.peers.set(row.peer, row);
+    const before = this.#peers.get(row.peer);
+    this.#peers.set(row.peer, row);
+    if (before?.classId === row.classId && before.groupId === row.groupId) return;
+    for (const bank of this.#banks) bank.markPeer(row.peer);
+  }
+
+  #dropPeer(peer: PeerNumber): void {
+    this.#peers.delete(peer);
+    for (const bank of this.#banks) bank.markPeer(peer);
   }
 
   #wakeLater(): void {
-    const waits = [this.#lingeringPolicies.nextMs, this.#lingeringClasses.nextMs];
-    const nextMs = Math.min(...waits.map((wait) => wait ?? Number.POSITIVE_INFINITY));
+    const nextMs = this.#lingering.nextMs;
     clearTimeout(this.#lingerTimer);
-    if (nextMs === Number.POSITIVE_INFINITY) return;
-    this.#lingerTimer = setTimeout(() => this.#wake(), Math.max(nextMs, lingerWakeMinMs));
+    if (nextMs === undefined) return;
+    this.#lingerTimer = setTimeout(
+      () => this.#wake(),
+      Math.max(nextMs, Math.min(lingerWakeMinMs, this.#options.lingerMs ?? lingerWakeMinMs)),
+    );
     this.#lingerTimer.unref();
   }
 
-  /**
-   * A packet that began just before a flip may still be asking the bank that was in force. An update
-   * of the outer map returns after every such packet has ended; the slot is one nobody has.
-   */
-  async #gracePeriod(): Promise<void> {
-    const { policy } = this.#options.maps;
-    this.#empty ??= fillPolicyMap([], 1);
-    const { map } = this.#empty;
-    const slot = new Uint8Array(new Uint32Array([0]).buffer);
-    const value = new Uint8Array(new Uint32Array([map.fd]).buffer);
-    await policy.updateBatchAsync(slot, value, 1).catch((error: unknown) => this.#fail(error));
-  }
-
-  /** Makes a bank say what the rows say. Packets must not be using what this changes. */
-  async #fill(
-    bank: Bank,
-    before: BankContent | undefined,
-    rows: readonly DesiredPolicyRow[],
-    classes: ReadonlyMap<IdentityId, number>,
-  ): Promise<void> {
-    // Whatever happens on the way, only a complete bank is known again.
-    this.#banks[bank] = undefined;
-    this.#writeClasses(bank, before?.classes, classes);
-    const slots: { slot: number; map: BpfMap }[] = [];
-    const configs: [number, PolicyConfig][] = [];
-    for (const row of rows) {
-      if (before !== undefined && sameContent(before.policies.get(row.policyId), row)) continue;
-      const filled = this.#innerOf(row);
-      slots.push({ slot: policySlot(bank, row.policyId), map: filled.map });
-      configs.push([policySlot(bank, row.policyId), policyConfigOf(row, filled.left > 0)]);
-    }
-    const kept = new Map(rows.map((row) => [row.policyId, row]));
-    const known = before?.policies.keys() ?? everyPolicyId();
-    for (const id of known) {
-      if (!kept.has(id)) configs.push([policySlot(bank, id), policyConfigInvalid]);
-    }
-    const { settled } = await installPolicyMaps(this.#options.maps.policy, slots);
-    settled.catch((error: unknown) => this.#fail(error));
-    this.#options.maps.policyConfig.updateAll(configs);
-    this.#banks[bank] = { policies: kept, classes: new Map(classes) };
-  }
-
-  #writeClasses(
-    bank: Bank,
-    before: ReadonlyMap<IdentityId, number> | undefined,
-    classes: ReadonlyMap<IdentityId, number>,
-  ): void {
-    const { identityClass } = this.#options.maps;
-    const other = this.#banks[1 - bank]?.classes;
-    const updates: [IdentityClassKey, IdentityClass][] = [];
-    for (const [identity, classId] of classes) {
-      if (before?.get(identity) === classId) continue;
-      const key = { identity, addressSet: 0 };
-      // The other bank may be in force: what it says must stay.
-      const kept = other?.get(identity) ?? identityClass.lookup(key)?.classId[1 - bank] ?? classId;
-      updates.push([key, { classId: bank === 0 ? [classId, kept] : [kept, classId] }]);
-    }
-    identityClass.updateAll(updates);
-    const known = before?.keys() ?? identitiesIn(identityClass);
-    const gone = [...known].filter((id) => !classes.has(id));
-    identityClass.deleteAll(gone.map((identity) => ({ identity, addressSet: 0 })));
-  }
-
-  #innerOf(row: DesiredPolicyRow): { map: BpfMap; left: number } {
-    const known = this.#inner.get(row.entries);
+  #mapOf(row: DesiredPolicyRow): EntryMap {
+    const known = this.#maps.get(row.entries);
     if (known !== undefined) return known;
-    const filled = fillPolicyMap(row.entries, this.#options.entriesMax);
-    this.#inner.set(row.entries, filled);
+    const filled = this.#options.target.fill(row.entries);
+    this.#maps.set(row.entries, filled);
     return filled;
   }
 
   /** The kernel keeps what is in a slot; descriptors of what neither bank has are closed. */
   #forgetUnused(): void {
+    if (this.#maps.size <= this.#policies.size && !this.#banks.every((bank) => bank.isClean))
+      return;
     const used = new Set<DesiredPolicyRow['entries']>();
-    for (const bank of this.#banks) {
-      for (const row of bank?.policies.values() ?? []) used.add(row.entries);
-    }
-    for (const [entries, { map }] of this.#inner) {
+    for (const bank of this.#banks) for (const row of bank.policies.values()) used.add(row.entries);
+    for (const [entries, map] of this.#maps) {
       if (used.has(entries)) continue;
       map[Symbol.dispose]();
-      this.#inner.delete(entries);
+      this.#maps.delete(entries);
     }
   }
 
-  #report(rows: readonly DesiredPolicyRow[]): void {
-    this.overflow = 0;
-    for (const row of rows) {
-      const left = this.#inner.get(row.entries)?.left ?? 0;
-      this.overflow += left;
-      // Not an error of the endpoint: what fits is in force, and what does not is denied.
-      this.#setStatus(row, done);
+  /** What was read before the fill is in force now. A row that changed meanwhile is pending again. */
+  #report(): void {
+    const { peers, addressSets } = this.#options;
+    for (const row of this.#pending.policies.values()) this.#setPolicyStatus(row, done);
+    for (const row of this.#pending.peers.values()) {
+      if (peers.get(row.peer) === row) peers.upsert({ ...row, status: done });
     }
+    for (const row of this.#pending.sets.values()) {
+      if (addressSets.get(row.prefix) === row) addressSets.upsert({ ...row, status: done });
+    }
+    this.#pending.policies.clear();
+    this.#pending.peers.clear();
+    this.#pending.sets.clear();
   }
 
-  #setStatus(row: DesiredPolicyRow, status: Status): void {
+  #setPolicyStatus(row: DesiredPolicyRow, status: Status): void {
     const { policies } = this.#options;
-    const current = policies.get(row.identity);
-    // A row that changed meanwhile is pending again, and stays so.
+    const current = policies.get(row.subject);
     if (current === undefined || !sameContent(current, row)) return;
     if (!sameStatus(current.status, status)) policies.upsert({ ...current, status });
   }
 }
 
-/** Also of an earlier agent. */
-function* identitiesIn(map: PolicyMaps['identityClass']): IterableIterator<IdentityId> {
-  for (const [{ identity }] of [...map.entries()]) yield identity as IdentityId;
-}
-
-function* everyPolicyId(): IterableIterator<number> {
-  for (let id = 1; id <= policyIdMax; id++) yield id;
-}
-
-function sameContent(a: DesiredPolicyRow | undefined, b: DesiredPolicyRow): boolean {
-  return (
-    a !== undefined &&
-    a.identity === b.identity &&
-    a.entries === b.entries &&
-    a.ingressEnforced === b.ingressEnforced &&
-    a.egressEnforced === b.egressEnforced &&
-    a.denyCookie.ingress === b.denyCookie.ingress &&
-    a.denyCookie.egress === b.denyCookie.egress
-  );
-}
-
-/** Nothing that a packet can be judged by now differs. */
-function onlyAdds(
-  content: BankContent,
-  rows: readonly DesiredPolicyRow[],
-  classes: ReadonlyMap<IdentityId, number>,
-): boolean {
-  for (const row of rows) {
-    const before = content.policies.get(row.policyId);
-    if (before !== undefined && !sameContent(before, row)) return false;
-  }
-  for (const [identity, classId] of classes) {
-    const before = content.classes.get(identity);
-    if (before !== undefined && before !== classId) return false;
-  }
-  return true;
+/** How a peer is shown: identity and address set. */
+export function formatPeer(peer: PeerNumber): string {
+  const set = addressSetOf(peer);
+  return set === 0 ? String(identityOf(peer)) : `${identityOf(peer)}/${set}`;
 }

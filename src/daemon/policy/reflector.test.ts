@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { clusterObjects } from '../cluster/table.ts';
 import { DirectoryWatch } from './directory.ts';
 import { LastGoodPolicies } from './last-good.ts';
 import { PolicyReflector } from './reflector.ts';
@@ -40,6 +41,7 @@ afterEach(() => {
 
 function start(directory = root, lastGood?: LastGoodPolicies) {
   const rules = policyRules();
+  const objects = clusterObjects();
   const files = policyFiles();
   const revision = new PolicyRevision();
   const batches: string[][] = [];
@@ -47,6 +49,7 @@ function start(directory = root, lastGood?: LastGoodPolicies) {
     directory,
     cluster: 'default',
     rules,
+    objects,
     files,
     revision,
     ...(lastGood === undefined ? {} : { lastGood }),
@@ -54,7 +57,7 @@ function start(directory = root, lastGood?: LastGoodPolicies) {
   });
   running.start();
   const names = () => [...rules.all()].map((row) => row.name).sort();
-  return { rules, files, revision, batches, names };
+  return { rules, objects, files, revision, batches, names };
 }
 
 async function until(condition: () => boolean): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * @module
- * The policy directory → tables `policy-rules` and `policy-files`. A file is taken as a whole or
+ * The policy directory → tables `policy-rules`, `cluster-objects` and `policy-files`. A file is taken as a whole or
  * not at all: while its content is wrong or missing, the rules of its last good content stay in
  * force and the error is in its row, also when an earlier agent read it. Only deleting the file
  * takes its rules away. For a file that is there when the agent starts and of which nothing good is
@@ -8,13 +8,15 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-
+import { type ClusterObject, objectKey } from '../../k8s/object.ts';
+import { formatProblem } from '../../k8s/problem.ts';
 import { done, failed, type Status } from '../../kv/status.ts';
 import type { Table } from '../../kv/table.ts';
+import type { ClusterObjectRow } from '../cluster/table.ts';
 import { DirectoryWatch, type FileContent } from './directory.ts';
 import type { LastGoodPolicies } from './last-good.ts';
-import { fileBytesMax, type ParsedRule, parsePolicies } from './parse.ts';
-import { ruleRow } from './rule-row.ts';
+import { fileBytesMax, type ParsedPolicy, type ParseResult, parseDocuments } from './parse.ts';
+import { ruleRows } from './rule-row.ts';
 import { isClosedBy, standInRow } from './stand-in.ts';
 import type { PolicyFileRow, PolicyRevision, PolicyRuleRow } from './table.ts';
 
@@ -22,6 +24,7 @@ export interface PolicyReflectorOptions {
   readonly directory: string;
   readonly cluster: string;
   readonly rules: Table<PolicyRuleRow>;
+  readonly objects: Table<ClusterObjectRow>;
   readonly files: Table<PolicyFileRow>;
   readonly revision: PolicyRevision;
   /** What earlier agents and this one have read without an error. */
@@ -43,6 +46,8 @@ export class PolicyReflector implements Disposable {
   /** Why the directory cannot be read, and why it is read without being told of changes. */
   #trouble: string | undefined;
   #polling: string | undefined;
+  /** Objects that another file has, too, by file and key. */
+  readonly #shadowed = new Map<string, ClusterObjectRow>();
   /** What is found now was there before the agent: who wrote it may rely on it. */
   #starting = true;
 
@@ -129,22 +134,25 @@ export class PolicyReflector implements Disposable {
     let next: number | undefined;
     for (const [name, content] of files) {
       if (content.kind === 'deleted') {
-        if (this.#replace(name, [])) next ??= revision.next();
+        if (this.#replace(name, [], [])) next ??= revision.next();
         table.delete(name);
         this.#options.lastGood?.forget(name);
         continue;
       }
       const result =
-        content.kind === 'text' ? parsePolicies(content.text, cluster) : refused(content.message);
+        content.kind === 'text'
+          ? parseDocuments(content.text, { cluster })
+          : refused(content.message);
       if (result.kind === 'refused') {
-        this.#refuse(name, result.problems);
+        this.#refuse(name, problemTexts(result));
       } else if (result.documents === 0) {
         // An empty file is one that is about to be written; to remove policies, remove the file.
         this.#refuse(name, ['holds no document']);
       } else {
         next ??= revision.next();
-        this.#install(name, result.rules, next);
-        table.upsert({ name, rules: result.rules.length, revision: next, status: done });
+        const rules = this.#install(name, result, next);
+        const objects = result.objects.length;
+        table.upsert({ name, rules, objects, revision: next, status: done });
         if (content.kind === 'text') this.#options.lastGood?.keep(name, content.text);
       }
     }
@@ -155,7 +163,7 @@ export class PolicyReflector implements Disposable {
     const { files: table, revision, rules } = this.#options;
     const before = table.get(name) ?? this.#restore(name);
     if (before === undefined && this.#starting) {
-      this.#replace(name, [standInRow(name, revision.next())]);
+      this.#replace(name, [standInRow(name, revision.next())], []);
     }
     const attempts = before?.status.kind === 'error' ? before.status.attempts + 1 : 1;
     const first = problems[0] ?? 'cannot be read';
@@ -166,38 +174,93 @@ export class PolicyReflector implements Disposable {
     table.upsert({
       name,
       rules: before?.rules ?? 0,
+      objects: before?.objects ?? 0,
       revision: before?.revision ?? 0,
       status: failed(message, attempts),
     });
   }
 
   /** The rules that an earlier agent has read from a file that this one cannot. */
-  #restore(name: string): { rules: number; revision: number; status: Status } | undefined {
+  #restore(name: string): Restored | undefined {
     const { cluster, lastGood, revision } = this.#options;
     const text = lastGood?.read(name);
-    const result = text === undefined ? undefined : parsePolicies(text, cluster);
+    const result = text === undefined ? undefined : parseDocuments(text, { cluster });
     if (result === undefined || result.kind === 'refused') return undefined;
     const at = revision.next();
-    this.#install(name, result.rules, at);
-    return { rules: result.rules.length, revision: at, status: done };
+    const rules = this.#install(name, result, at);
+    return { rules, objects: result.objects.length, revision: at, status: done };
   }
 
-  #install(name: string, rules: readonly ParsedRule[], revision: number): void {
-    this.#replace(
-      name,
-      rules.map((parsed) => ruleRow(parsed, name, revision)),
-    );
+  /** Returns how many rules there are. */
+  #install(name: string, content: Content, revision: number): number {
+    const rows = content.policies.flatMap((policy) => ruleRows(policy, name, revision));
+    this.#replace(name, rows, content.objects);
+    return rows.length;
   }
 
-  /** Makes these the rules of the file. True if there were any before. */
-  #replace(name: string, rows: readonly PolicyRuleRow[]): boolean {
+  /** Makes these the rules and objects of the file. True if there were any before. */
+  #replace(
+    name: string,
+    rows: readonly PolicyRuleRow[],
+    objects: readonly ClusterObject[],
+  ): boolean {
     const { rules } = this.#options;
     const before = rules.by('origin', name);
     const keys = new Set(rows.map((row) => row.key));
     for (const row of before) if (!keys.has(row.key)) rules.delete(row.key);
     for (const row of rows) rules.upsert(row);
+    return this.#replaceObjects(name, objects) || before.length > 0;
+  }
+
+  #replaceObjects(origin: string, objects: readonly ClusterObject[]): boolean {
+    const { objects: table } = this.#options;
+    const before = table.by('origin', origin);
+    const keys = new Set(objects.map(objectKey));
+    for (const { object } of before) {
+      const key = objectKey(object);
+      if (keys.has(key)) continue;
+      // Another file may have it as well.
+      this.#shadowed.delete(`${origin} ${key}`);
+      const other = [...this.#shadowed.values()].find((row) => objectKey(row.object) === key);
+      if (other === undefined) table.delete(key);
+      else {
+        this.#shadowed.delete(`${other.origin} ${key}`);
+        table.upsert(other);
+      }
+    }
+    for (const object of objects) this.#putObject({ object, origin });
     return before.length > 0;
   }
+
+  /** Of an object that several files have, that of the first file by name counts. */
+  #putObject(row: ClusterObjectRow): void {
+    const { objects: table } = this.#options;
+    const key = objectKey(row.object);
+    const other = table.get(key);
+    if (other === undefined || other.origin === row.origin) table.upsert(row);
+    else if (row.origin < other.origin) {
+      this.#shadowed.set(`${other.origin} ${key}`, other);
+      table.upsert(row);
+    } else this.#shadowed.set(`${row.origin} ${key}`, row);
+  }
+}
+
+type Content = {
+  readonly policies: readonly ParsedPolicy[];
+  readonly objects: readonly ClusterObject[];
+};
+
+interface Restored {
+  readonly rules: number;
+  readonly objects: number;
+  readonly revision: number;
+  readonly status: Status;
+}
+
+type Refused = ReturnType<typeof refused> | Extract<ParseResult, { kind: 'refused' }>;
+
+function problemTexts({ problems }: Refused): string[] {
+  return problems.map((each) => (typeof each === 'string' ? each : formatProblem(each)));
 }
 
 const deleted: FileContent = { kind: 'deleted' };
@@ -213,7 +276,7 @@ function policyFilesIn(directory: string): string[] {
 }
 
 function isPolicyFile(name: string): boolean {
-  return /^[^.].*\.(ya?ml|json)$/.test(name);
+  return /^[^.].*\.(ya?ml|json)$/s.test(name);
 }
 
 function refused(message: string) {

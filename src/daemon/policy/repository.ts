@@ -4,13 +4,19 @@
  * (Policy, SelectorCache, EndpointPolicy). The REST server turns them into JSON.
  */
 
-import type { IdentityId } from '../identity/table.ts';
-import { classAny } from './classes.ts';
 import type { CompiledPolicy, PolicyCompiler } from './compiler.ts';
 import { formatLabelModel, formatRules, goEscape, type LabelModel } from './format.ts';
-import { type Direction, directions, type PortRange } from './rule.ts';
+import { classAny, groupBase, type PeerNumber } from './peer.ts';
+import {
+  type Direction,
+  directions,
+  type PortMatch,
+  type RuleItem,
+  type Selector,
+} from './rule.ts';
 import { printSelector, selectorOf } from './selector.ts';
-import type { PolicyRuleRow } from './table.ts';
+import { identitiesOf } from './selector-cache.ts';
+import type { PolicyRuleRow, PolicySubject } from './table.ts';
 
 export interface PolicyModel {
   readonly revision: number;
@@ -60,11 +66,23 @@ export function selectorsModel(compiler: PolicyCompiler): SelectorModel[] {
   for (const { rule, labels } of compiler.rules()) {
     for (const key of selectorKeys(rule)) if (!labelsByKey.has(key)) labelsByKey.set(key, labels);
   }
-  const models = [...compiler.selectors.selectors()].map((entry) => ({
-    identities: [...entry.members].sort((a, b) => a - b),
-    labels: (labelsByKey.get(entry.selector.key) ?? []).map(formatLabelModel),
-    selector: printSelector(entry.selector),
-    users: entry.peerUses + entry.subjectUses,
+  const byKey = new Map<string, { selector: Selector; ids: Set<number>; users: number }>();
+  const count = (selector: Selector, ids: Iterable<number>, users: number) => {
+    const known = byKey.get(selector.key) ?? { selector, ids: new Set(), users: 0 };
+    for (const id of ids) known.ids.add(id);
+    byKey.set(selector.key, { ...known, users: known.users + users });
+  };
+  for (const { selector, members, uses } of compiler.selectors.selectors()) {
+    count(selector, identitiesOf(members), uses);
+  }
+  for (const { selector, members, uses } of compiler.subjects.selectors()) {
+    count(selector, members, uses);
+  }
+  const models = [...byKey.values()].map(({ selector, ids, users }) => ({
+    identities: [...ids].sort((a, b) => a - b),
+    labels: (labelsByKey.get(selector.key) ?? []).map(formatLabelModel),
+    selector: printSelector(selector),
+    users,
   }));
   return models.sort((a, b) => (a.selector < b.selector ? -1 : 1));
 }
@@ -73,24 +91,26 @@ function* selectorKeys(rule: PolicyRuleRow['rule']): IterableIterator<string> {
   yield rule.subject.key;
   for (const direction of directions) {
     for (const { peers } of rule[direction] ?? []) {
-      if (peers !== 'any') for (const peer of peers) yield peer.key;
+      for (const peer of peers === 'any' ? [] : peers) {
+        if (peer.kind === 'labels') yield peer.selector.key;
+      }
     }
   }
 }
 
-/** The policy part of an endpoint; undefined while its identity has no policy. */
+/** The policy part of an endpoint; undefined while its subject has no policy. */
 export function endpointPolicyModel(
   compiler: PolicyCompiler,
-  identity: IdentityId,
+  subject: PolicySubject,
   revision: number,
 ): EndpointPolicyModel | undefined {
-  const policy = compiler.policy(identity);
+  const policy = compiler.policy(subject);
   if (policy === undefined) return undefined;
   const { ingressEnforced: ingress, egressEnforced: egress } = policy;
   const side = egress ? 'egress' : 'none';
   return {
     'policy-revision': revision,
-    id: identity,
+    id: policy.identity,
     build: revision,
     'policy-enabled': ingress ? (egress ? 'both' : 'ingress') : side,
     'allowed-ingress-identities': peersOf(compiler, policy, 'ingress', false),
@@ -98,8 +118,8 @@ export function endpointPolicyModel(
     'allowed-egress-identities': peersOf(compiler, policy, 'egress', false),
     'denied-egress-identities': peersOf(compiler, policy, 'egress', true),
     l4: {
-      ingress: l4Model(compiler, identity, 'ingress'),
-      egress: l4Model(compiler, identity, 'egress'),
+      ingress: l4Model(compiler, subject, 'ingress'),
+      egress: l4Model(compiler, subject, 'egress'),
     },
   };
 }
@@ -116,17 +136,29 @@ function peersOf(
   const ids = new Set<number>();
   for (const entry of policy.entries) {
     if (entry.direction !== direction || entry.proto !== 0 || entry.deny !== deny) continue;
+    if (entry.isDefault) continue;
     if (entry.classId === classAny) ids.add(0);
-    else for (const id of compiler.classes.members(entry.classId)) ids.add(id);
+    else for (const id of identitiesOf(membersOf(compiler, entry.classId))) ids.add(id);
   }
   return ids.size === 0 ? null : [...ids].sort((a, b) => a - b);
 }
 
-const protocolNames: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP' };
+function membersOf(compiler: PolicyCompiler, classId: number): ReadonlySet<PeerNumber> {
+  const { classes, groups } = compiler.selectors;
+  return (classId > groupBase ? groups : classes).members(classId);
+}
+
+const protocolNames: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+};
 const wildcardText = printSelector(selectorOf({}));
 
 interface Filter {
-  readonly range: PortRange | undefined;
+  readonly range: PortMatch | undefined;
   readonly bySelector: Map<string, { deny: boolean; labels: (readonly string[])[] }>;
   readonly labels: (readonly string[])[];
 }
@@ -134,22 +166,21 @@ interface Filter {
 /** One filter a port range, with the selectors it is open to and the rules behind each. */
 function l4Model(
   compiler: PolicyCompiler,
-  identity: IdentityId,
+  subject: PolicySubject,
   direction: Direction,
 ): PolicyRuleModel[] {
   const filters = new Map<string, Filter>();
-  const matched = compiler.selectors.matched(identity);
-  const rows = compiler.rules().filter((row) => matched.has(row.rule.subject.key));
+  const rows = compiler.rulesOf(subject);
   for (const row of rows.sort((a, b) => (a.key < b.key ? -1 : 1))) {
-    for (const { peers, ports, deny } of row.rule[direction] ?? []) {
-      const texts = peers === 'any' ? [wildcardText] : peers.map(printSelector);
+    for (const item of row.rule[direction] ?? []) {
+      const texts = peerTexts(item);
       if (texts.length === 0) continue;
-      for (const range of ports ?? [undefined]) {
-        const key = range === undefined ? '' : `${range.proto}/${range.first}-${range.last}`;
+      for (const range of item.ports ?? [undefined]) {
+        const key = JSON.stringify(range ?? null);
         const filter: Filter = filters.get(key) ?? { range, bySelector: new Map(), labels: [] };
         filters.set(key, filter);
         if (!filter.labels.includes(row.labels)) filter.labels.push(row.labels);
-        for (const text of texts) addSelector(filter, text, deny, row.labels);
+        for (const text of texts) addSelector(filter, text, item.action === 'deny', row.labels);
       }
     }
   }
@@ -162,6 +193,22 @@ function l4Model(
   }));
 }
 
+function peerTexts({ peers }: RuleItem): string[] {
+  if (peers === 'any') return [wildcardText];
+  return peers.map((peer) => {
+    switch (peer.kind) {
+      case 'labels':
+        return printSelector(peer.selector);
+      case 'cidr':
+        return `cidr:${peer.cidr}${peer.except.map((each) => ` !cidr:${each}`).join('')}`;
+      case 'nodes':
+        return `nodes ${printSelector(peer.selector)}`;
+      default:
+        return `${peer.kind} ${peer.name ?? (peer.selector && printSelector(peer.selector)) ?? ''}`;
+    }
+  });
+}
+
 function addSelector(filter: Filter, text: string, deny: boolean, labels: readonly string[]): void {
   const found = filter.bySelector.get(text) ?? { deny, labels: [] };
   filter.bySelector.set(text, { deny: found.deny || deny, labels: found.labels });
@@ -169,14 +216,19 @@ function addSelector(filter: Filter, text: string, deny: boolean, labels: readon
 }
 
 function filterText({ range, bySelector }: Filter): string {
-  const single = range === undefined || range.first === range.last || range.first === 0;
   const text = {
-    port: range?.first ?? 0,
-    ...(single ? {} : { endPort: range.last }),
+    ...portText(range),
     protocol: range === undefined ? 'ANY' : (protocolNames[range.proto] ?? String(range.proto)),
     'l7-rules': [...bySelector].map(([name, { deny }]) => ({
       [name]: deny ? { IsDeny: true } : null,
     })),
   };
   return goEscape(JSON.stringify(text));
+}
+
+function portText(range: PortMatch | undefined): Record<string, unknown> {
+  if (range === undefined) return { port: 0 };
+  if ('name' in range) return { port: 0, 'port-name': range.name };
+  const isSingle = range.first === range.last || range.first === 0;
+  return { port: range.first, ...(isSingle ? {} : { endPort: range.last }) };
 }

@@ -5,14 +5,14 @@
  */
 
 import { parseLabel } from '../identity/table.ts';
-import type { Operator, Requirement, Selector } from './rule.ts';
+import type { CidrScope, Operator, Requirement, Selector } from './rule.ts';
 
 /** An identity's labels, prepared for matching. */
 export interface LabelSet {
   /** `source:key` → value. */
-  readonly exact: ReadonlyMap<string, string>;
+  readonly exact: Pick<ReadonlyMap<string, string>, 'has' | 'get'>;
   /** key → values under any source. */
-  readonly anySource: ReadonlyMap<string, readonly string[]>;
+  readonly anySource: Pick<ReadonlyMap<string, readonly string[]>, 'has' | 'get'>;
 }
 
 export const namespaceLabelKey = 'io.kubernetes.pod.namespace';
@@ -62,6 +62,55 @@ export function selectorOf(
   };
 }
 
+/**
+ * Labels that no object has: what is known about a peer's address. The parser refuses these sources
+ * in what people write. `cidr:10.0.0.0/8` says that the address is in a block that policy uses,
+ * `port:http/6=8080` which number its pod has for a named port, `peer:outside` that no identity of
+ * the cluster has it.
+ */
+export const addressLabel = {
+  cidr: (prefix: string) => `cidr:${prefix}`,
+  port: (name: string, proto: number, port: number) => `port:${name}/${proto}=${port}`,
+  outside: 'peer:outside',
+} as const;
+
+/** Addresses in a block and in none of the excepted ones. All are canonical prefixes. */
+export function cidrSelector(cidr: string, except: readonly string[], scope: CidrScope): Selector {
+  return selectorOf({}, [
+    requirement('cidr', cidr, 'In', ['']),
+    ...except.map((each) => requirement('cidr', each, 'DoesNotExist')),
+    ...(scope === 'outside' ? [requirement('peer', 'outside', 'In', [''])] : []),
+  ]);
+}
+
+/** What the selector selects, as far as its named port has this number. */
+export function withNamedPort(
+  selector: Selector,
+  name: string,
+  proto: number,
+  port: number,
+): Selector {
+  return selectorOf(selector.matchLabels, [
+    ...selector.matchExpressions,
+    requirement('port', `${name}/${proto}`, 'In', [String(port)]),
+  ]);
+}
+
+/** What a selector asks of addresses. */
+export interface AddressTerms {
+  readonly cidrs: readonly string[];
+  readonly scope: CidrScope;
+  /** Named ports, `name/proto`. */
+  readonly ports: readonly string[];
+}
+
+export function addressTerms(selector: Selector): AddressTerms {
+  const keys = (source: string) =>
+    selector.requirements.filter((each) => each.source === source).map((each) => each.key);
+  const scope = keys('peer').length > 0 ? 'outside' : 'address';
+  return { cidrs: keys('cidr'), scope, ports: keys('port') };
+}
+
 /** The selector of exactly one reserved label, such as `reserved:host`. */
 export function labelSelector(label: string): Selector {
   const { source, key, value } = parseLabel(label);
@@ -85,50 +134,73 @@ function requirementKey(each: Requirement): string {
 
 /** True if every requirement holds. As in Kubernetes, NotIn holds where the label is absent. */
 export function selects(selector: Selector, labels: LabelSet): boolean {
-  for (const each of selector.requirements) if (!holds(each, labels)) return false;
-  return true;
+  return matcherOf(selector)(labels);
 }
 
-function holds(each: Requirement, labels: LabelSet): boolean {
-  switch (each.operator) {
+/** `selects` for many label sets. */
+export function matcherOf({ requirements }: Selector): (labels: LabelSet) => boolean {
+  const tests = requirements.map(testOf);
+  return (labels) => {
+    for (const test of tests) if (!test(labels)) return false;
+    return true;
+  };
+}
+
+function testOf({ source, key, operator, values }: Requirement): (labels: LabelSet) => boolean {
+  const isAny = source === 'any';
+  const name = `${source}:${key}`;
+  const exists = isAny
+    ? (labels: LabelSet) => labels.anySource.has(key)
+    : (labels: LabelSet) => labels.exact.has(name);
+  const has = isAny
+    ? (labels: LabelSet) =>
+        labels.anySource.get(key)?.some((value) => contains(values, value)) ?? false
+    : (labels: LabelSet) => {
+        const value = labels.exact.get(name);
+        return value !== undefined && contains(values, value);
+      };
+  switch (operator) {
     case 'In':
-      return has(each, labels);
+      return has;
     case 'NotIn':
-      return !has(each, labels);
+      return (labels) => !has(labels);
     case 'Exists':
-      return exists(each, labels);
+      return exists;
     case 'DoesNotExist':
-      return !exists(each, labels);
+      return (labels) => !exists(labels);
   }
 }
 
-function exists(each: Requirement, labels: LabelSet): boolean {
-  if (each.source === 'any') return labels.anySource.has(each.key);
-  return labels.exact.has(`${each.source}:${each.key}`);
-}
-
-function has(each: Requirement, labels: LabelSet): boolean {
-  if (each.source !== 'any') {
-    const value = labels.exact.get(`${each.source}:${each.key}`);
-    return value !== undefined && each.values.includes(value);
+/** The values of a requirement are sorted. */
+function contains(values: readonly string[], wanted: string): boolean {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((values[middle] ?? '') < wanted) low = middle + 1;
+    else high = middle;
   }
-  const values = labels.anySource.get(each.key);
-  return values?.some((value) => each.values.includes(value)) ?? false;
+  return values[low] === wanted;
 }
 
 /**
- * A `key=value` that every selected identity must have, or undefined. It narrows the search; the
- * namespace and the cluster are taken only if there is nothing else, for many share them.
+ * Texts `key=value` of which every selected peer must have one, or undefined. They narrow the search:
+ * the fewest, and the namespace and the cluster only if there is nothing else, for many share them.
  */
-export function anchorOf(selector: Selector): string | undefined {
-  let wide: string | undefined;
-  for (const { operator, key, values } of selector.requirements) {
-    if (operator !== 'In' || values.length !== 1) continue;
-    const anchor = `${key}=${values[0] ?? ''}`;
-    if (key !== namespaceLabelKey && key !== clusterLabelKey) return anchor;
-    wide = anchor;
+export function anchorsOf(selector: Selector): readonly string[] | undefined {
+  let best: Requirement | undefined;
+  for (const each of selector.requirements) {
+    if (each.operator !== 'In') continue;
+    if (best === undefined || anchorCost(each) < anchorCost(best)) best = each;
   }
-  return wide;
+  return best?.values.map((value) => `${best.key}=${value}`);
+}
+
+function anchorCost({ source, key, values }: Requirement): number {
+  // So that a selector that asks for an address is found by its address alone.
+  if (source === 'cidr' || source === 'port') return -1;
+  const isShared = key === namespaceLabelKey || key === clusterLabelKey || source === 'peer';
+  return isShared ? Number.MAX_SAFE_INTEGER : values.length;
 }
 
 /** Upstream's text of a selector, a Go struct in print. */

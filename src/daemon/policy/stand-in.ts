@@ -5,6 +5,7 @@
  * file may rely on it, so that it is closed until the file is mended or deleted, and seen to be.
  */
 
+import { printable } from '../../k8s/problem.ts';
 import type { Table } from '../../kv/table.ts';
 import { selectorOf } from './selector.ts';
 import type { PolicyFileRow, PolicyRuleRow } from './table.ts';
@@ -20,6 +21,9 @@ export function standInRow(file: string, revision: number): PolicyRuleRow {
     name: file,
     ruleIndex: 0,
     rule: {
+      tier: 'network',
+      priority: 0,
+      subjectKind: 'endpoint',
       subject: selectorOf({}),
       description: 'stands for a file that cannot be read, until it can',
       labels: [],
@@ -46,7 +50,7 @@ export function describeFiles(
   const refused = [...files.all()].filter((row) => row.status.kind === 'error');
   const names = (rows: readonly PolicyFileRow[]) =>
     rows
-      .map((row) => row.name)
+      .map((row) => printable(row.name))
       .sort()
       .join(', ');
   const closing = refused.filter((row) => isClosedBy(rules, row.name));

@@ -1,14 +1,15 @@
 /**
  * @module
  * Tables of the policy feature: `policy-files` and `policy-rules` (written by the reflector),
- * `policies` and `policy-cookies` (written by the controller; the reconciler writes the status
- * back into `policies`).
+ * `policies`, `policy-peers`, `address-sets` and `policy-cookies` (written by the controller; the
+ * reconciler writes the status back into the first three).
  */
 
 import { formatStatus, type Status } from '../../kv/status.ts';
 import { Table } from '../../kv/table.ts';
 import type { IdentityId } from '../identity/table.ts';
-import type { Direction, Rule } from './rule.ts';
+import { addressSetOf, classAny, groupBase, identityOf, type PeerNumber } from './peer.ts';
+import type { Direction, PolicyKind, Rule } from './rule.ts';
 
 /** What a file of the policy directory holds, and whether it is in force as it is. */
 export interface PolicyFileRow {
@@ -16,6 +17,8 @@ export interface PolicyFileRow {
   readonly name: string;
   /** Rules in force from this file; those of its last good content if there is an error. */
   readonly rules: number;
+  /** Objects that are no policies, likewise. */
+  readonly objects: number;
   /** The policy revision at which the rules in force were read; 0 if none ever were. */
   readonly revision: number;
   readonly status: Status;
@@ -24,7 +27,8 @@ export interface PolicyFileRow {
 export interface PolicyRuleRow {
   /** Origin, kind, namespace, name and rule index. */
   readonly key: string;
-  readonly kind: 'CiliumNetworkPolicy';
+  readonly kind: PolicyKind;
+  /** Empty for cluster-scoped kinds. */
   readonly namespace: string;
   readonly name: string;
   readonly uid?: string;
@@ -44,8 +48,8 @@ export interface CookiePolicy {
   readonly namespace: string;
   readonly name: string;
   readonly ruleIndex: number;
-  /** Places in the rule's ingress or egress list; empty for a default deny. */
-  readonly items: readonly number[];
+  /** List entries such as `ingress[0]`; empty for a default deny. */
+  readonly items: readonly string[];
   readonly labels: readonly string[];
   readonly revision: number;
 }
@@ -59,7 +63,7 @@ export interface CookieRow {
 
 /** One row of a policy map. The longest prefix of (proto, port) decides within a class. */
 export interface PolicyEntry {
-  /** 0 = any peer, asked only when the peer's own class has no entry. */
+  /** A class, a group (asked when the class has no entry), or 0: any peer (asked last). */
   readonly classId: number;
   readonly direction: Direction;
   /** 0 = any protocol; then port and portPrefix are 0. */
@@ -68,13 +72,35 @@ export interface PolicyEntry {
   /** Leading bits of the port that count, 0 to 16. */
   readonly portPrefix: number;
   readonly deny: boolean;
+  /** Denied because nothing allows it, as a default deny; then `deny` is true. */
+  readonly isDefault: boolean;
   readonly cookie: number;
   /** Number as in flows: 1 L3, 2 L3/L4, 3 L4, 4 all, 5 L3/protocol, 6 protocol. */
   readonly matchType: number;
 }
 
-/** The policy that endpoints of one identity must have. */
+/**
+ * Endpoints with one policy: of one identity and with the same named ports. The host endpoint is
+ * one, too.
+ */
+export type PolicySubject = string & { readonly __subject: unique symbol };
+
+/** `ports` is the text of the endpoint's named ports; see `formatPorts`. */
+export function policySubject(identity: IdentityId, ports: string): PolicySubject {
+  return (ports === '' ? String(identity) : `${identity}#${ports}`) as PolicySubject;
+}
+
+/** A policy that needs more entries than there is room for. */
+export interface Overflow {
+  readonly needed: number;
+  readonly max: number;
+  /** The rules and selectors that need the most, the worst first, as text. */
+  readonly blame: readonly string[];
+}
+
+/** The policy that endpoints of one subject must have. */
 export interface DesiredPolicyRow {
+  readonly subject: PolicySubject;
   /** Slot in the policy maps, 1 to 4095. */
   readonly policyId: number;
   readonly identity: IdentityId;
@@ -84,13 +110,37 @@ export interface DesiredPolicyRow {
   readonly denyCookie: { readonly ingress: number; readonly egress: number };
   /** Sorted by direction, class, protocol, port, prefix. */
   readonly entries: readonly PolicyEntry[];
+  /** Needs more entries than there is room for: everything is denied. */
+  readonly overflow: Overflow | undefined;
   /** The policy revision at which this content came about. */
   readonly revision: number;
   readonly status: Status;
 }
 
+/** The class and the group that policy maps know a peer by. */
+export interface PeerRow {
+  readonly peer: PeerNumber;
+  readonly classId: number;
+  readonly groupId: number;
+  readonly status: Status;
+}
+
+/** A block of addresses in use, and the sets that addresses have whose longest block it is. */
+export interface AddressSetRow {
+  /** Canonical text. */
+  readonly prefix: string;
+  /** Of an address outside of the cluster, and of one of a pod or node. */
+  readonly outside: number;
+  readonly inside: number;
+  /** What the first says of its addresses. */
+  readonly labels: readonly string[];
+  readonly status: Status;
+}
+
 /** Slots in the policy maps; slot 0 is never given out. */
-export const policyIdMax = 4095;
+export const policyIdMax = 4094;
+/** The slot of the host endpoint. Always the same, so that it is never that of somebody else. */
+export const policyIdHost = 4095;
 
 /** Counts policy changes: 1 before the first. Shared by the reflector and whoever asks. */
 export class PolicyRevision {
@@ -112,6 +162,7 @@ export function policyFiles(): Table<PolicyFileRow> {
     columns: [
       { name: 'file', value: (row) => row.name },
       { name: 'rules', value: (row) => String(row.rules) },
+      { name: 'objects', value: (row) => String(row.objects) },
       { name: 'revision', value: (row) => String(row.revision) },
       { name: 'status', value: (row) => formatStatus(row.status) },
     ],
@@ -127,7 +178,8 @@ export function policyRules(): Table<PolicyRuleRow> {
       policy: (row) => [`${row.namespace}/${row.name}`],
     },
     columns: [
-      { name: 'policy', value: (row) => `${row.namespace}/${row.name}` },
+      { name: 'kind', value: (row) => row.kind },
+      { name: 'policy', value: (row) => policyName(row) },
       { name: 'rule', value: (row) => String(row.ruleIndex) },
       { name: 'subject', value: (row) => row.rule.subject.key },
       { name: 'ingress', value: (row) => section(row, 'ingress') },
@@ -136,6 +188,11 @@ export function policyRules(): Table<PolicyRuleRow> {
       { name: 'revision', value: (row) => String(row.revision) },
     ],
   });
+}
+
+/** `namespace/name`, or the bare name of a cluster-scoped kind. */
+export function policyName(row: { readonly namespace: string; readonly name: string }): string {
+  return row.namespace === '' ? row.name : `${row.namespace}/${row.name}`;
 }
 
 function section(row: PolicyRuleRow, direction: Direction): string {
@@ -159,20 +216,61 @@ export function policyCookies(): Table<CookieRow, number> {
 function formatCookiePolicy(policy: CookiePolicy): string {
   if (policy.name === '') return policy.labels.join(',');
   const items = policy.items.length === 0 ? '' : `[${policy.items.join(',')}]`;
-  return `${policy.namespace}/${policy.name}#${policy.ruleIndex}${items}`;
+  return `${policyName(policy)}#${policy.ruleIndex}${items}`;
 }
 
-export function policies(): Table<DesiredPolicyRow, IdentityId> {
-  return new Table<DesiredPolicyRow, IdentityId>({
+/** Who a row of a policy map is for. */
+export function formatClass(classId: number): string {
+  if (classId === classAny) return 'any';
+  return classId > groupBase ? `group ${classId - groupBase}` : `class ${classId}`;
+}
+
+export function policyPeers(): Table<PeerRow, PeerNumber> {
+  return new Table<PeerRow, PeerNumber>({
+    name: 'policy-peers',
+    key: (row) => row.peer,
+    columns: [
+      { name: 'identity', value: (row) => String(identityOf(row.peer)) },
+      { name: 'set', value: (row) => String(addressSetOf(row.peer)) },
+      { name: 'class', value: (row) => String(row.classId) },
+      { name: 'group', value: (row) => String(row.groupId) },
+      { name: 'status', value: (row) => formatStatus(row.status) },
+    ],
+  });
+}
+
+export function addressSets(): Table<AddressSetRow> {
+  return new Table<AddressSetRow>({
+    name: 'address-sets',
+    key: (row) => row.prefix,
+    columns: [
+      { name: 'prefix', value: (row) => row.prefix },
+      { name: 'outside', value: (row) => String(row.outside) },
+      { name: 'inside', value: (row) => String(row.inside) },
+      { name: 'labels', value: (row) => row.labels.join(' ') },
+      { name: 'status', value: (row) => formatStatus(row.status) },
+    ],
+  });
+}
+
+export function policies(): Table<DesiredPolicyRow, PolicySubject> {
+  return new Table<DesiredPolicyRow, PolicySubject>({
     name: 'policies',
-    key: (row) => row.identity,
-    indexes: { policyId: (row) => [row.policyId] },
+    key: (row) => row.subject,
+    indexes: { policyId: (row) => [row.policyId], identity: (row) => [row.identity] },
     columns: [
       { name: 'identity', value: (row) => String(row.identity) },
+      { name: 'ports', value: (row) => row.subject.slice(String(row.identity).length + 1) },
       { name: 'slot', value: (row) => String(row.policyId) },
       { name: 'ingress', value: (row) => (row.ingressEnforced ? 'enforced' : 'open') },
       { name: 'egress', value: (row) => (row.egressEnforced ? 'enforced' : 'open') },
-      { name: 'entries', value: (row) => String(row.entries.length) },
+      {
+        name: 'entries',
+        value: ({ entries, overflow }) =>
+          overflow === undefined
+            ? String(entries.length)
+            : `${overflow.needed} of at most ${overflow.max}: all is denied`,
+      },
       { name: 'revision', value: (row) => String(row.revision) },
       { name: 'status', value: (row) => formatStatus(row.status) },
     ],

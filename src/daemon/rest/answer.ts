@@ -17,6 +17,7 @@ import { ipamRoutes } from './ipam.ts';
 import { mapRoutes } from './map.ts';
 import { nodeRoutes } from './node.ts';
 import { policyRoutes } from './policy.ts';
+import { policyExportRoutes } from './policy-export.ts';
 import { type Reply, reply, replyInvalid } from './reply.ts';
 import { type ApiRequest, type Route, Router, segmentsOf } from './router.ts';
 import { statedbRoutes } from './statedb.ts';
@@ -29,6 +30,7 @@ const routes: readonly Route[] = [
   ...ipamRoutes,
   ...identityRoutes,
   ...policyRoutes,
+  ...policyExportRoutes,
   ...mapRoutes,
   ...ipRoutes,
   ...nodeRoutes,

@@ -84,8 +84,10 @@ export interface RestContext {
   /** The rules in force as JSON text (pretty, a list), optionally those with all of the labels. */
   readonly policy: (labels: readonly string[]) => PolicyModel;
   readonly selectors: () => readonly SelectorModel[];
+  /** All that policy is judged by, for `cilium policy`. */
+  readonly policyExport: () => object;
   /** The policy of an identity, in REST's EndpointPolicy; undefined while it has none. */
-  readonly endpointPolicy: (identity: IdentityId, revision: number) => object | undefined;
+  readonly endpointPolicy: (row: EndpointRow, revision: number) => object | undefined;
 }
 
 export interface PolicyModel {

@@ -6,6 +6,7 @@ import {
   endpointHealth,
   endpointLabels,
   endpointLog,
+  optionsOf,
 } from '../endpoint/model.ts';
 import { isObject } from '../endpoint/request.ts';
 import type { EndpointRow } from '../endpoint/table.ts';
@@ -23,25 +24,47 @@ function part(show: (row: EndpointRow, context: RestContext) => unknown): Operat
   };
 }
 
-const getConfiguration = part((_, context) => endpointConfiguration(endpointOptions(context)));
+const getConfiguration = part((row, context) =>
+  endpointConfiguration(optionsOf(row, endpointOptions(context))),
+);
 const getLabels = part((row) => endpointLabels(row));
 const getLog = part((row) => endpointLog(row));
 const getHealth = part((row) => endpointHealth(row));
 
-/** Endpoints share the agent's options, so asking for what they already have is all that works. */
+/** The option that each endpoint has for itself. */
+const auditOption = 'PolicyAuditMode';
+const switchWords: Readonly<Record<string, boolean>> = {
+  enabled: true,
+  true: true,
+  disabled: false,
+  false: false,
+};
+
+/**
+ * Whether policy is only audited is each endpoint's own. The other options are shared with the agent,
+ * so asking for what they already are is all that works.
+ */
 function patchConfiguration(call: Call): Reply {
   const row = endpointOf(call);
   if (isRefusal(row)) return replyRefusal(row);
   const body = requireBody(call.request, 'endpoint-configuration');
   const options = isObject(body) ? (body['options'] ?? {}) : undefined;
   if (!isObject(options)) throw badBody('endpoint-configuration', 'options: has to be an object');
-  const current = endpointOptions(call.context);
+  const current = optionsOf(row, endpointOptions(call.context));
+  let audit = row.audit;
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(current, name)) return reply(`unknown option ${JSON.stringify(name)}`, 400);
-    if (value !== current[name]) {
+    if (name === auditOption) {
+      const wanted = switchWords[String(value).toLowerCase()];
+      if (wanted === undefined) {
+        return reply(`${name}: ${JSON.stringify(value)} is neither enabled nor disabled`, 400);
+      }
+      audit = wanted;
+    } else if (value !== current[name]) {
       return reply(`${name}: is set for all endpoints at once, by PATCH /config`, 500);
     }
   }
+  call.context.reflector.setAudit(row.id, audit);
   return replyEmpty();
 }
 

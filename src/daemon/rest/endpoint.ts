@@ -38,8 +38,7 @@ function getEndpoint(call: Call): Reply {
   const row = endpointOf(call);
   if (isRefusal(row)) return replyRefusal(row);
   const { context } = call;
-  const compiled =
-    row.identity === 0 ? undefined : context.endpointPolicy(row.identity, row.policyRevision);
+  const compiled = row.identity === 0 ? undefined : context.endpointPolicy(row, row.policyRevision);
   return reply(endpointModel(row, endpointOptions(context), compiled));
 }
 

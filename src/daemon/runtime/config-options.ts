@@ -45,7 +45,6 @@ export const refusedOptions: ReadonlyMap<string, string> = new Map([
   ['enable-wireguard', 'pod traffic would leave the node unencrypted'],
   ['encrypt-node', 'node traffic would leave the node unencrypted'],
   ['enable-encryption-strict-mode', 'unencrypted pod traffic would not be dropped'],
-  ['enable-host-firewall', 'host policies would not be enforced'],
   ['enable-xdp-prefilter', 'prefiltered prefixes would not be dropped'],
 ]);
 

@@ -98,6 +98,12 @@ interface PolicyConfig {
   readonly staticCnpPath: string;
   readonly enablePolicy: 'default' | 'always' | 'never';
   readonly allowLocalhost: 'auto' | 'always' | 'policy';
+  /** What policy denies goes on, and is told. */
+  readonly policyAuditMode: boolean;
+  /** CIDR rules of the Cilium kinds mean nodes as well. */
+  readonly policyCidrMatchesNodes: boolean;
+  /** Policies with a nodeSelector are enforced on this node. */
+  readonly enableHostFirewall: boolean;
 }
 
 interface ObservabilityConfig {
@@ -293,7 +299,20 @@ function policyConfig(values: OptionValues): PolicyConfig {
     staticCnpPath: values.path('static-cnp-path'),
     enablePolicy: values.word('enable-policy', ['default', 'always', 'never']),
     allowLocalhost: values.word('allow-localhost', ['auto', 'always', 'policy']),
+    policyAuditMode: values.bool('policy-audit-mode'),
+    policyCidrMatchesNodes: cidrMatchesNodes(values),
+    enableHostFirewall: values.bool('enable-host-firewall'),
   };
+}
+
+/** `policy-cidr-match-mode`: empty, or `nodes`. */
+function cidrMatchesNodes(values: OptionValues): boolean {
+  const modes = values.list('policy-cidr-match-mode');
+  const unknown = modes.find((mode) => mode !== 'nodes');
+  if (unknown !== undefined) {
+    throw new ConfigError('policy-cidr-match-mode', `${JSON.stringify(unknown)} is not "nodes"`);
+  }
+  return modes.length > 0;
 }
 
 const aggregations: Readonly<Record<string, MonitorAggregation>> = {

@@ -3,11 +3,14 @@
  * Wires endpoints: what an earlier agent left on disk, IPAM, the reflector that requests go to, the
  * controller that gives identities, and the reconciler that carries rows to the kernel.
  */
+import type { Table } from '../../kv/table.ts';
 import { dumpLinks } from '../../net/netlink/link.ts';
 import { NetlinkSocket } from '../../net/netlink/socket.ts';
+import { RemotePodController } from '../cluster/controller.ts';
+import { type ClusterObjectRow, clusterObjectKey } from '../cluster/table.ts';
 import type { Datapath } from '../datapath.ts';
 import { EndpointController } from '../endpoint/controller.ts';
-import { podLabelSource } from '../endpoint/label-source.ts';
+import { LabelSource, type PodObjects } from '../endpoint/label-source.ts';
 import { type LinkOwnership, LinkRemover, sweepLinks } from '../endpoint/link-remover.ts';
 import { EndpointStore } from '../endpoint/persist.ts';
 import { reconcileEndpoints } from '../endpoint/reconciler.ts';
@@ -15,8 +18,10 @@ import { EndpointReflector } from '../endpoint/reflector.ts';
 import type { EndpointRow } from '../endpoint/table.ts';
 import { IdentityAllocator } from '../identity/allocator.ts';
 import { labelFilter, podIdentityLabels } from '../identity/labels.ts';
+import type { IdentityId } from '../identity/table.ts';
 import { IpamAllocator } from '../ipam/allocator.ts';
 import type { PodRange } from '../pod-ranges.ts';
+import { endpointPrefixes, type PolicyController } from '../policy/controller.ts';
 import type { AgentCore } from './core.ts';
 
 /** Where endpoints come from: restored rows, and requests. */
@@ -25,6 +30,7 @@ export interface EndpointSources {
   readonly reflector: EndpointReflector;
   readonly rows: readonly EndpointRow[];
   readonly ownership: LinkOwnership;
+  readonly labels: LabelSource;
 }
 
 /** The endpoints of an earlier agent whose interface is still there, and everything that makes new ones. */
@@ -59,14 +65,17 @@ export function restoreEndpoints(
     }
   }
   const filter = labelFilter(config.labels);
+  const labels = new LabelSource(
+    (pod) => podIdentityLabels({ ...pod, cluster: config.clusterName }, filter),
+    podObjects(tables.clusterObjects),
+  );
   const reflector = new EndpointReflector({
     endpoints: tables.endpoints,
     addresses: ipam,
     store,
-    labels: podLabelSource((pod) =>
-      podIdentityLabels({ ...pod, cluster: config.clusterName }, filter),
-    ),
+    labels,
   });
+  resources.use(followPodObjects(tables.clusterObjects, reflector));
   const disk = health.reporter('endpoint.state');
   resources.use(
     store.follow(
@@ -76,22 +85,38 @@ export function restoreEndpoints(
     ),
   );
   resources.use(ipam);
-  return { ipam, reflector, rows, ownership };
+  return { ipam, reflector, rows, ownership, labels };
 }
 
 /** Starts the controller and the reconciler; returns the controller, to compute at the start. */
 export function wireEndpoints(
   core: AgentCore,
   datapath: Datapath,
-  { reflector, ownership }: EndpointSources,
+  { reflector, ownership, labels }: EndpointSources,
+  policy: PolicyController,
   judgeAgain: () => void,
 ): EndpointController {
   const { tables, resources, lifecycle } = core;
+  const identities = new IdentityAllocator(tables.identities);
   const controller = resources.use(
     new EndpointController({
       endpoints: tables.endpoints,
       policies: tables.policies,
-      identities: new IdentityAllocator(tables.identities),
+      identities,
+      peers: tables.policyPeers,
+      isKnownPeer: (row, identity) =>
+        endpointPrefixes(row).every((prefix) => isKnownPeer(core, policy, identity, prefix)),
+    }),
+  );
+  resources.use(
+    new RemotePodController({
+      objects: tables.clusterObjects,
+      endpoints: tables.endpoints,
+      remotePods: tables.remotePods,
+      identities,
+      labelsOf: (pod) => labels.facts({}, { namespace: pod.namespace, podName: pod.name }).labels,
+      nodeName: core.config.nodeName,
+      onError: core.problem('number the identity of a remote pod'),
     }),
   );
   const removal = core.health.reporter('endpoint.interfaces');
@@ -124,4 +149,49 @@ export function wireEndpoints(
     ),
   );
   return controller;
+}
+
+/** Whether packets from and to this identity at the prefix are judged rightly. */
+export function isKnownPeer(
+  { tables }: AgentCore,
+  policy: PolicyController,
+  identity: IdentityId,
+  prefix: string,
+): boolean {
+  return tables.policyPeers.get(policy.peerAt(identity, prefix))?.status.kind === 'done';
+}
+
+function podObjects(table: Table<ClusterObjectRow>): PodObjects {
+  return {
+    pod(namespace, name) {
+      const object = table.get(clusterObjectKey('Pod', namespace, name))?.object;
+      return object?.kind === 'Pod' ? object : undefined;
+    },
+    namespaceLabels(namespace) {
+      const object = table.get(clusterObjectKey('Namespace', '', namespace))?.object;
+      return object?.kind === 'Namespace' ? object.labels : undefined;
+    },
+  };
+}
+
+/** Endpoints get other labels when the objects of their pods or namespaces change. */
+function followPodObjects(
+  table: Table<ClusterObjectRow>,
+  reflector: EndpointReflector,
+): Disposable {
+  const reader = table.reader('endpoint labels');
+  const follow = () => {
+    for (const { key } of reader.next()) {
+      const [kind, namespace = '', name = ''] = String(key).split('/');
+      if (kind === 'Namespace') reflector.relabel(name);
+      else if (kind === 'Pod') reflector.relabel(namespace, name);
+    }
+  };
+  const subscription = table.subscribe(follow);
+  return {
+    [Symbol.dispose]() {
+      subscription[Symbol.dispose]();
+      reader.close();
+    },
+  };
 }

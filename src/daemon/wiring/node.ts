@@ -3,8 +3,10 @@
  * Wires the node: its own interface and ranges before the datapath is loaded, then netlink → tables
  * `devices`, `node-addresses` → native devices and `ipcache`.
  */
+import type { Hook } from '../../bpf/loader/attachment.ts';
 import { NetlinkSocket } from '../../net/netlink/socket.ts';
 import type { Datapath } from '../datapath.ts';
+import { LocalIdentities } from '../identity/local-allocator.ts';
 import { IpcacheController } from '../ipcache/controller.ts';
 import { reconcileIpcache } from '../ipcache/reconciler.ts';
 import { ensureHostNetwork, SysctlJournal } from '../node/host-interface.ts';
@@ -13,6 +15,8 @@ import { NodeReflector, readNodeState, selectDevices } from '../node/reflector.t
 import { choosePodRanges, type PodRange } from '../pod-ranges.ts';
 import type { AgentConfig } from '../runtime/config.ts';
 import type { AgentCore } from './core.ts';
+import { isKnownPeer } from './endpoints.ts';
+import type { PolicyParts } from './policy.ts';
 
 /** The node's own interface, addresses, routes and sysctls. */
 export function prepareNode(config: AgentConfig): { ranges: PodRange[]; mtu: number } {
@@ -33,11 +37,19 @@ export function prepareNode(config: AgentConfig): { ranges: PodRange[]; mtu: num
   return { ranges, mtu };
 }
 
+/** What the node sends is only looked at for a host firewall. */
+function deviceHooks({ enableHostFirewall }: AgentConfig, { programs }: Datapath): Hook[] {
+  const incoming: Hook = { program: programs.fromNetdev, direction: 'ingress' };
+  if (!enableHostFirewall) return [incoming];
+  return [incoming, { program: programs.toNetdev, direction: 'egress' }];
+}
+
 /** Starts following the node. `judgeAgain` is called when an address changes hands. */
 export function wireNode(
   core: AgentCore,
   datapath: Datapath,
   ranges: readonly PodRange[],
+  policy: Pick<PolicyParts, 'controller' | 'reconciler'>,
   judgeAgain: () => void,
 ): void {
   const { config, tables, resources, lifecycle } = core;
@@ -55,7 +67,9 @@ export function wireNode(
       {
         devices: datapath.maps.devices,
         attachments: datapath.attachments,
-        hooks: [{ program: datapath.programs.fromNetdev, direction: 'ingress' }],
+        hooks: deviceHooks(config, datapath),
+        // Before that the node itself would be cut off.
+        ready: config.enableHostFirewall ? policy.reconciler.inForce : undefined,
       },
       { signal },
     ),
@@ -64,6 +78,15 @@ export function wireNode(
     new IpcacheController(tables.ipcache, {
       endpoints: tables.endpoints,
       addresses: tables.nodeAddresses,
+      objects: tables.clusterObjects,
+      blocks: tables.addressSets,
+      remotePods: tables.remotePods,
+      peers: tables.policyPeers,
+      isKnownPeer: (identity, prefix) => isKnownPeer(core, policy.controller, identity, prefix),
+      identities: new LocalIdentities(tables.identities, (family) =>
+        ranges.length === 2 ? `reserved:world-ipv${family}` : 'reserved:world',
+      ),
+      nodeName: config.nodeName,
       ranges: ranges.map((range) => range.range),
       families: ranges.map((range) => range.family),
     }),

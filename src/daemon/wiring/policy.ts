@@ -5,15 +5,19 @@
 import type { Datapath } from '../datapath.ts';
 import { PolicyController } from '../policy/controller.ts';
 import { LastGoodPolicies } from '../policy/last-good.ts';
+import { kernelPolicyTarget } from '../policy/policy-target.ts';
 import { PolicyReconciler } from '../policy/reconciler.ts';
 import { PolicyReflector } from '../policy/reflector.ts';
 import { describeFiles } from '../policy/stand-in.ts';
-import { PolicyRevision } from '../policy/table.ts';
+import { PolicyRevision, policySubject } from '../policy/table.ts';
 import { warmUpPolicy } from '../policy/warm-up.ts';
 import type { AgentConfig } from '../runtime/config.ts';
 import type { HealthReporter } from '../runtime/health.ts';
 import type { AgentTables } from '../tables.ts';
 import type { AgentCore } from './core.ts';
+
+/** Address blocks that no policy uses any more are forgotten this often. */
+const sweepIntervalMs = 300_000;
 
 const warmUpPieces = 40;
 const warmUpPauseMs = 25;
@@ -33,20 +37,35 @@ export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
     new PolicyController(
       {
         rules: tables.policyRules,
+        objects: tables.clusterObjects,
         identities: tables.identities,
         endpoints: tables.endpoints,
+        ipcache: tables.ipcache,
+        remotePods: tables.remotePods,
         policies: tables.policies,
+        peers: tables.policyPeers,
+        addressSets: tables.addressSets,
         cookies: tables.cookies,
       },
-      { enablePolicy: config.enablePolicy, allowLocalhost: allowsLocalhost(config) },
+      {
+        enablePolicy: config.enablePolicy,
+        allowLocalhost: allowsLocalhost(config),
+        cidrMatchesNodes: config.policyCidrMatchesNodes,
+        entriesMax: config.bpfPolicyMapMax,
+      },
       revision,
+      config.enableHostFirewall ? { nodeName: config.nodeName } : undefined,
     ),
   );
   const run = () => void controller.run();
   // Before the reconciler listens, so that it finds classes and policies computed.
   resources.use(tables.endpoints.subscribe(run));
   resources.use(tables.identities.subscribe(run));
+  resources.use(tables.ipcache.subscribe(run));
+  resources.use(tables.clusterObjects.subscribe(run));
+  resources.use(tables.remotePods.subscribe(run));
   const reflector = policyReflector(core, revision, run);
+  core.jobs.every('policy-address-sets', sweepIntervalMs, () => controller.sweep());
   return { revision, controller, reflector, reconciler: policyReconciler(core, datapath) };
 }
 
@@ -67,6 +86,7 @@ function policyReflector(
     directory: config.staticCnpPath,
     cluster: config.clusterName,
     rules: tables.policyRules,
+    objects: tables.clusterObjects,
     files: tables.policyFiles,
     revision,
     lastGood: new LastGoodPolicies(config.stateDir, (error) =>
@@ -92,25 +112,38 @@ function policyReconciler(core: AgentCore, datapath: Datapath): PolicyReconciler
   const report = health.reporter('policy.reconciler');
   const reconciler = new PolicyReconciler({
     policies: tables.policies,
-    identities: tables.identities,
-    maps: datapath.maps,
-    runtime: datapath.runtime,
-    entriesMax: config.bpfPolicyMapMax,
+    peers: tables.policyPeers,
+    addressSets: tables.addressSets,
+    target: kernelPolicyTarget(datapath.maps, datapath.runtime, config.bpfPolicyMapMax),
     initialized: core.initialized.promise,
     onError: (error) => {
       report.degraded('write policy maps', error);
       log.error('write policy maps', { error: String(error) });
     },
-    onWritten: (left) => {
-      const option = `bpf-policy-map-max=${config.bpfPolicyMapMax}`;
-      if (left === 0) report.ok('in force');
-      else
-        report.degraded(
-          `${left} policy entries do not fit into ${option}: denied is what they allow`,
-        );
+    onWritten: () => {
+      const problem = overflowText(tables, config.bpfPolicyMapMax);
+      if (problem === undefined) report.ok('in force');
+      else report.degraded(problem);
     },
   });
   return core.resources.use(reconciler);
+}
+
+/** Endpoints that are closed because their policy does not fit; undefined if there are none. */
+function overflowText({ policies, endpoints }: AgentTables, max: number): string | undefined {
+  const texts: string[] = [];
+  for (const { subject, identity, overflow } of policies.all()) {
+    if (overflow === undefined) continue;
+    const pods = endpoints
+      .by('identity', identity)
+      .filter((row) => policySubject(identity, row.ports) === subject)
+      .map((row) => `${row.namespace}/${row.podName}`);
+    const who = pods.length === 0 ? `identity ${identity}` : pods.join(', ');
+    texts.push(`${who} needs ${overflow.needed}: ${overflow.blame.join('; ')}`);
+  }
+  if (texts.length === 0) return undefined;
+  const room = `policies of more than bpf-policy-map-max=${max} entries deny everything`;
+  return `${room}: ${texts.join(' | ')}`;
 }
 
 function reportFiles(report: HealthReporter, { policyFiles, policyRules }: AgentTables): void {

@@ -147,6 +147,61 @@ describe('an event becomes flows', () => {
     expect(flows.map((flow) => flow.verdict)).toEqual([Verdict.AUDIT, Verdict.FORWARDED]);
     expect(flows[0]?.ingress_denied_by.length).toBe(1);
     expect(flows[0]?.is_reply).toBe(false);
+    // Nothing allowed it, so the trace names nothing for that end.
+    expect(flows[1]?.ingress_allowed_by).toEqual([]);
+    expect(flows[1]?.ingress_denied_by).toEqual([]);
+  });
+
+  test('audited at both ends: one verdict each, and the packet goes on', () => {
+    const { egressJudged, egressDenied, ingressJudged, ingressDenied } = eventFlag;
+    const flows = flowsOf({ flags: egressJudged | egressDenied | ingressJudged | ingressDenied });
+    expect(flows.map((flow) => flow.verdict)).toEqual([
+      Verdict.AUDIT,
+      Verdict.AUDIT,
+      Verdict.FORWARDED,
+    ]);
+    expect(flows.map((flow) => flow.traffic_direction)).toEqual([
+      TrafficDirection.EGRESS,
+      TrafficDirection.INGRESS,
+      TrafficDirection.INGRESS,
+    ]);
+  });
+
+  test('audited where it was sent, dropped where it was received', () => {
+    const { egressJudged, egressDenied, ingressJudged, ingressDenied } = eventFlag;
+    const flows = flowsOf({
+      type: eventType.drop,
+      reason: 181,
+      flags: egressJudged | egressDenied | ingressJudged | ingressDenied,
+      ingressCookie: 502,
+    });
+    expect(flows.map((flow) => flow.verdict)).toEqual([
+      Verdict.AUDIT,
+      Verdict.DROPPED,
+      Verdict.DROPPED,
+    ]);
+    expect(flows.map((flow) => flow.drop_reason_desc)).toEqual([0, 181, 181]);
+    expect(flows[2]?.traffic_direction).toBe(TrafficDirection.INGRESS);
+    expect(flows[2]?.ingress_denied_by.length).toBe(2);
+    expect(flows[2]?.egress_denied_by).toEqual([]);
+  });
+
+  test('a drop that is no policy’s decision blames no policy', () => {
+    const [drop] = flowsOf({
+      type: eventType.drop,
+      reason: 155,
+      direction: 2,
+      flags: eventFlag.egressJudged,
+    });
+    expect(drop?.drop_reason_desc).toBe(155);
+    expect(drop?.traffic_direction).toBe(TrafficDirection.EGRESS);
+    expect(drop?.egress_denied_by).toEqual([]);
+  });
+
+  test('SCTP has ports and a summary', () => {
+    const [, , trace] = flowsOf({ proto: 132, sourcePort: 40_000, destinationPort: 2905 });
+    expect(trace?.l4?.SCTP).toMatchObject({ source_port: 40_000, destination_port: 2905 });
+    expect(trace?.Summary).toBe('SCTP');
   });
 
   test('the host, the world and ICMPv6', () => {

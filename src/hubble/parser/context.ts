@@ -32,6 +32,9 @@ export interface PolicyFacts {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
+  readonly ruleIndex: number;
+  /** Entries of the rule such as `ingress[0]`; none for a default deny. */
+  readonly items: readonly string[];
   readonly labels: readonly string[];
   readonly revision: number;
 }
@@ -211,24 +214,35 @@ function reservedLabels(identity: number): readonly string[] {
   return name === undefined ? [] : [`reserved:${name}`];
 }
 
+/** A label of ours in a flow's policies: which rule of the policy it was, and which entry of it. */
+const ruleLabel = 'cilium:policy.rule';
+
+/** `0/ingress[2]`: rule 0 of the policy, its third ingress entry. */
+function ruleLabels({ name, ruleIndex, items }: PolicyFacts): string[] {
+  if (name === '') return [];
+  if (items.length === 0) return [`${ruleLabel}=${ruleIndex}`];
+  return items.map((item) => `${ruleLabel}=${ruleIndex}/${item}`);
+}
+
+/** Several rules of one policy are one policy here, with a label for each. */
 function makePolicyNames(facts: readonly PolicyFacts[]): PolicyNames {
-  const seen = new Set<string>();
-  const policies: Policy[] = [];
+  const byName = new Map<string, Policy>();
   for (const one of facts) {
-    // Several rules of one policy are one policy here.
-    const key = `${one.kind} ${one.namespace}/${one.name} ${one.name === '' ? one.labels.join() : ''}`;
-    if (seen.has(key)) continue;
-    seen.add(key);
-    policies.push(
+    const { kind, namespace, name, labels, revision } = one;
+    const key = `${kind} ${namespace}/${name} ${name === '' ? labels.join() : ''}`;
+    const known =
+      byName.get(key) ??
       Policy.fromPartial({
-        name: one.name,
-        namespace: one.namespace,
-        labels: [...one.labels],
-        revision: BigInt(one.revision),
-        kind: one.kind,
-      }),
-    );
+        name,
+        namespace,
+        labels: [...labels],
+        revision: BigInt(revision),
+        kind,
+      });
+    byName.set(key, known);
+    known.labels.push(...ruleLabels(one));
   }
+  const policies = [...byName.values()];
   const encoded = policies.map((policy) => Policy.encode(policy).finish());
   const fields = (number: number) => concatBytes(encoded.map((bytes) => delimited(number, bytes)));
   return {

@@ -108,6 +108,8 @@ const policy = (name: string) => ({
   kind: 'CiliumNetworkPolicy',
   namespace: 'shop',
   name,
+  ruleIndex: 0,
+  items: ['ingress[1]'],
   labels: [
     'k8s:io.cilium.k8s.policy.derived-from=CiliumNetworkPolicy',
     `k8s:io.cilium.k8s.policy.name=${name}`,

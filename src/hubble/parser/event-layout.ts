@@ -53,3 +53,11 @@ export const eventFlag = {
 export const policyDirection = { ingress: 0, egress: 1 } as const;
 
 export const metricDirection = { ingress: 1, egress: 2 } as const;
+
+const dropPolicy = 133;
+const dropPolicyDeny = 181;
+
+/** True if the drop is a policy's decision. */
+export function isPolicyDrop(reason: number): boolean {
+  return reason === dropPolicy || reason === dropPolicyDeny;
+}

@@ -8,7 +8,7 @@ import { FlowType, LostEvent } from '../../api/gen/flow/flow.ts';
 import { GetFlowsResponse } from '../../api/gen/observer/observer.ts';
 import { type FlowRing, flowKind } from '../observer/flow-ring.ts';
 import type { ParserContext } from './context.ts';
-import { eventOffset } from './event-layout.ts';
+import { eventFlag, eventOffset } from './event-layout.ts';
 import { type FlowRecord, protocolNumber } from './flow-record.ts';
 import { delimited, ProtoBytes, varintSize } from './proto-bytes.ts';
 import { icmpSummary, sourceFiles, tcpSummary } from './summary.ts';
@@ -278,6 +278,8 @@ export class FlowEncoder {
     const wantsEgress = record.kind !== flowKind.ingressVerdict;
     const wantsIngress = record.kind !== flowKind.egressVerdict;
     if (record.kind === flowKind.drop) {
+      // What ended otherwise had rules that allowed it.
+      if (!record.isPolicyDrop()) return;
       // Only the direction that said no: the other one's rule allowed the packet.
       const egress = record.trafficDirection() === 2;
       const names = egress ? record.egressPolicies() : record.ingressPolicies();
@@ -285,8 +287,12 @@ export class FlowEncoder {
       return;
     }
     if (record.kind === flowKind.trace && record.traceReason() !== 1) return;
-    const egress = wantsEgress ? record.egressPolicies() : undefined;
-    const ingress = wantsIngress ? record.ingressPolicies() : undefined;
+    // What is audited goes on without a rule that allows it.
+    const audits = (flag: number) => record.kind === flowKind.trace && record.hasFlag(flag);
+    const isEgress = wantsEgress && !audits(eventFlag.egressDenied);
+    const isIngress = wantsIngress && !audits(eventFlag.ingressDenied);
+    const egress = isEgress ? record.egressPolicies() : undefined;
+    const ingress = isIngress ? record.ingressPolicies() : undefined;
     if (egress !== undefined && !denied) out.copy(egress.egressAllowed);
     if (ingress !== undefined && !denied) out.copy(ingress.ingressAllowed);
     if (egress !== undefined && denied) out.copy(egress.egressDenied);

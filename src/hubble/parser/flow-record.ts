@@ -16,7 +16,14 @@ import {
 } from '../../api/gen/flow/flow.ts';
 import { type FlowRing, flowKind, type LostRecord } from '../observer/flow-ring.ts';
 import type { ParserContext, Peer, PolicyNames } from './context.ts';
-import { eventFlag, eventOffset, eventType, eventWords, metricDirection } from './event-layout.ts';
+import {
+  eventFlag,
+  eventOffset,
+  eventType,
+  eventWords,
+  isPolicyDrop,
+  metricDirection,
+} from './event-layout.ts';
 import type { FlowFields } from './flow-fields.ts';
 import { addressText, type FlowUuids, isZero } from './text.ts';
 
@@ -123,7 +130,15 @@ export class FlowRecord implements FlowFields {
   verdict(): number {
     if (!this.#isDenied()) return Verdict.FORWARDED;
     // Denied and yet a new connection: the policy is only being audited.
-    return this.byte(eventOffset.type) === eventType.drop ? Verdict.DROPPED : Verdict.AUDIT;
+    if (this.byte(eventOffset.type) !== eventType.drop) return Verdict.AUDIT;
+    // So it is where the receiver was asked after the sender's policy had said no.
+    const asked = this.kind === flowKind.egressVerdict && this.hasFlag(eventFlag.ingressDenied);
+    return asked ? Verdict.AUDIT : Verdict.DROPPED;
+  }
+
+  /** A policy ended this packet; `trafficDirection` says which end's. */
+  isPolicyDrop(): boolean {
+    return this.kind === flowKind.drop && isPolicyDrop(this.byte(eventOffset.reason));
   }
 
   dropReason(): number {
@@ -277,9 +292,12 @@ export class FlowRecord implements FlowFields {
     return enters === this.#packetIsReply() ? TrafficDirection.EGRESS : TrafficDirection.INGRESS;
   }
 
+  /** The sender's policy is asked first, so of two that said no it was only audited. */
   #dropDirection(): number {
-    if (this.hasFlag(eventFlag.egressDenied)) return TrafficDirection.EGRESS;
-    if (this.hasFlag(eventFlag.ingressDenied)) return TrafficDirection.INGRESS;
+    if (this.isPolicyDrop()) {
+      if (this.hasFlag(eventFlag.ingressDenied)) return TrafficDirection.INGRESS;
+      if (this.hasFlag(eventFlag.egressDenied)) return TrafficDirection.EGRESS;
+    }
     const direction = this.byte(eventOffset.direction);
     if (direction === metricDirection.egress) return TrafficDirection.EGRESS;
     if (direction === metricDirection.ingress) return TrafficDirection.INGRESS;

@@ -5,11 +5,16 @@
  */
 import { type FlowRing, flowKind } from '../observer/flow-ring.ts';
 import type { ParserContext, Peer } from './context.ts';
-import { eventFlag, eventOffset, eventType, eventWords, policyDirection } from './event-layout.ts';
+import {
+  eventFlag,
+  eventOffset,
+  eventType,
+  eventWords,
+  isPolicyDrop,
+  policyDirection,
+} from './event-layout.ts';
 import { addressText } from './text.ts';
 
-const dropPolicy = 133;
-const dropPolicyDeny = 181;
 const nanosPerSecond = 1e9;
 const wordShift = 2 ** 32;
 
@@ -28,11 +33,6 @@ const at = {
 export interface ClockOffset {
   readonly seconds: number;
   readonly nanos: number;
-}
-
-/** True if the drop is a policy's decision. */
-export function isPolicyDrop(reason: number): boolean {
-  return reason === dropPolicy || reason === dropPolicyDeny;
 }
 
 export class FlowParser {

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'bun:test';
+import { endName, parsePort, splitTarget } from './ends.ts';
+
+describe('TO[:PORT/PROTO]', () => {
+  test.each([
+    ['backend', 'backend', { kind: 'any' }],
+    ['shop/backend:8080', 'shop/backend', { kind: 'number', proto: 6, port: 8080 }],
+    ['backend:53/udp', 'backend', { kind: 'number', proto: 17, port: 53 }],
+    ['backend:53/UDP', 'backend', { kind: 'number', proto: 17, port: 53 }],
+    ['backend:http', 'backend', { kind: 'name', proto: undefined, name: 'http' }],
+    ['backend:http/tcp', 'backend', { kind: 'name', proto: 6, name: 'http' }],
+    ['10.0.0.1', '10.0.0.1', { kind: 'any' }],
+    ['10.0.0.1:80', '10.0.0.1', { kind: 'number', proto: 6, port: 80 }],
+    ['fd00::1', 'fd00::1', { kind: 'any' }],
+    ['[fd00::1]:9000/sctp', 'fd00::1', { kind: 'number', proto: 132, port: 9000 }],
+    ['[fd00::1]', 'fd00::1', { kind: 'any' }],
+    ['world:443', 'world', { kind: 'number', proto: 6, port: 443 }],
+    ['backend:icmp', 'backend', { kind: 'icmp', proto: undefined, type: undefined }],
+    ['backend:icmp/0', 'backend', { kind: 'icmp', proto: 1, type: 0 }],
+    ['backend:icmpv6/128', 'backend', { kind: 'icmp', proto: 58, type: 128 }],
+  ] as const)('%s', (text, name, port) => {
+    expect(splitTarget(text)).toEqual({ name, port });
+  });
+
+  test.each([
+    'backend:0',
+    'backend:65536',
+    'backend:80/foo',
+    'backend:80/tcp/x',
+    'backend:icmp/256',
+    'fd00::1:zz:80',
+    'backend:bad_name',
+  ])('%s is refused', (text) => {
+    expect(() => splitTarget(text)).toThrow();
+  });
+});
+
+test('names of ends', () => {
+  expect(endName('web', 'shop')).toBe('shop/web');
+  expect(endName('data/db', 'shop')).toBe('data/db');
+  expect(endName('host', 'shop')).toBe('host');
+  expect(endName('2001:DB8::0:1', 'shop')).toBe('2001:db8::1');
+  expect(() => endName('', 'shop')).toThrow();
+  expect(parsePort(undefined)).toEqual({ kind: 'any' });
+});

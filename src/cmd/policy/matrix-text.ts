@@ -1,0 +1,69 @@
+/**
+ * @module The matrix for people: a grid for one port, else a list of pairs.
+ */
+import type { OfflineCluster } from '../../daemon/policy/offline.ts';
+import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import { printable } from '../../k8s/problem.ts';
+import { printOut } from '../terminal.ts';
+import { formatL4, type WrittenPort } from './ends.ts';
+import { cellsOf, type Party } from './parties.ts';
+import { RowWriter } from './rows.ts';
+
+/** `.` allowed, `X` denied, `/` the families differ, `-` the same pod, blank: nothing to judge. */
+export function matrixGrid(
+  cluster: OfflineCluster,
+  parties: readonly Party[],
+  ports: readonly WrittenPort[],
+): void {
+  const width = String(parties.length).length;
+  const nameWidth = Math.max(4, ...parties.map((party) => party.name.length)) + width + 2;
+  const numbers = parties.map((_, index) => String(index + 1).padStart(width)).join(' ');
+  printOut(
+    `. allowed, X denied, - itself; rows from, columns to\n${' '.repeat(nameWidth)}${numbers}\n`,
+  );
+  using writer = new RowWriter(false);
+  for (const [index, from] of parties.entries()) {
+    const cells = parties.map((to) => mark(cluster, from, to, ports).padStart(width)).join(' ');
+    const title = `${String(index + 1).padStart(width)} ${printable(from.name)}`.padEnd(nameWidth);
+    writer.row(`${title}${cells}`.trimEnd());
+  }
+}
+
+function mark(
+  cluster: OfflineCluster,
+  from: Party,
+  to: Party,
+  ports: readonly WrittenPort[],
+): string {
+  if (from === to && from.isPod) return '-';
+  const verdicts = new Set<boolean>();
+  for (const { verdict } of cellsOf(cluster, from, to, ports)) verdicts.add(verdict.allowed);
+  if (verdicts.size === 0) return ' ';
+  if (verdicts.size === 2) return '/';
+  return verdicts.has(true) ? '.' : 'X';
+}
+
+/** A line a pair and port, with what denied it. */
+export function matrixList(
+  cluster: OfflineCluster,
+  parties: readonly Party[],
+  ports: readonly WrittenPort[],
+): void {
+  using writer = new RowWriter(false);
+  const width = Math.max(4, ...parties.map((party) => party.name.length)) + 2;
+  writer.row(`${'FROM'.padEnd(width)}${'TO'.padEnd(width)}${'PORT'.padEnd(12)}VERDICT`);
+  for (const from of parties) {
+    for (const to of parties) {
+      for (const { l4, family, verdict } of cellsOf(cluster, from, to, ports)) {
+        const { allowed, egress, ingress } = verdict;
+        const why = [
+          ...(egress?.allowed === false ? ruleNames(egress, 'egress') : []),
+          ...(ingress?.allowed === false ? ruleNames(ingress, 'ingress') : []),
+        ].join(', ');
+        const names = `${printable(from.name).padEnd(width)}${printable(to.name).padEnd(width)}`;
+        const shown = `${formatL4(l4)}${family === undefined ? '' : ` v${family}`}`.padEnd(12);
+        writer.row(`${names}${shown}${allowed ? 'allowed' : `denied by ${why}`}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * @module The cluster that a command of `cilium policy` looks at: manifests of files, or what the agent of
+ * this machine has (`GET /v1/policy/export`), compiled by the same compiler.
+ */
+import { keepsLabel, labelFilter, podIdentityLabels } from '../../daemon/identity/labels.ts';
+import { exportedModel, type PolicyExport } from '../../daemon/policy/export.ts';
+import type { LintOptions } from '../../daemon/policy/lint.ts';
+import { loadDocuments, type ManifestFile } from '../../daemon/policy/manifest.ts';
+import {
+  entriesUnlimited,
+  manifestModel,
+  type OfflineModel,
+} from '../../daemon/policy/offline-model.ts';
+import type { ParsedPolicy } from '../../daemon/policy/parse.ts';
+import { type ClusterObject, objectKey } from '../../k8s/object.ts';
+import { type Problem, printable } from '../../k8s/problem.ts';
+import { localAgent } from '../../sandbox/current.ts';
+import { AgentClient } from '../agent-client.ts';
+import type { Invocation } from '../command.ts';
+import { UsageError } from '../flags.ts';
+import { printError } from '../terminal.ts';
+import { InputError, word } from './options.ts';
+
+/** What files say. */
+export interface Documents {
+  readonly policies: readonly ParsedPolicy[];
+  readonly objects: readonly ClusterObject[];
+}
+
+export function manifestConfig(invocation: Invocation): LintOptions {
+  const { flags } = invocation;
+  const filter = filterOf(flags.strings('labels'));
+  const mode = word(invocation, 'policy-cidr-match-mode', ['nodes']);
+  return {
+    enablePolicy: word(invocation, 'enable-policy', ['default', 'always', 'never']) ?? 'default',
+    allowLocalhost: word(invocation, 'allow-localhost', ['always', 'policy']) !== 'policy',
+    cidrMatchesNodes: mode === 'nodes',
+    entriesMax: entriesUnlimited,
+    cluster: flags.string('cluster-name') ?? 'default',
+    localNode: flags.string('node'),
+    identityLabels: (pod) => podIdentityLabels(pod, filter).labels,
+    keepsLabel: (label) => keepsLabel(filter, label),
+  };
+}
+
+function filterOf(patterns: readonly string[]) {
+  try {
+    return labelFilter(patterns);
+  } catch (cause) {
+    throw new UsageError(`--labels: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+/** Reads all files. Throws `InputError` if any of them is refused. */
+export function readDocuments(paths: readonly string[], cluster: string): Documents {
+  const files = loadDocuments(paths, { cluster });
+  const lines = files.flatMap(problemLines);
+  if (lines.length > 0) throw new InputError(lines);
+  const policies = new Map<string, ParsedPolicy>();
+  const objects = new Map<string, ClusterObject>();
+  for (const { path, result } of files) {
+    if (result.kind !== 'parsed') continue;
+    for (const policy of result.policies) {
+      const key = `${policy.kind}/${policy.namespace}/${policy.name}`;
+      if (policies.has(key))
+        printError(`${printable(path)}: warning: ${key} is in another file, too`);
+      policies.set(key, policy);
+    }
+    for (const object of result.objects) objects.set(objectKey(object), object);
+  }
+  if (files.length === 0) {
+    throw new InputError(paths.map((path) => `${printable(path)}: has no *.yaml, *.yml or *.json`));
+  }
+  return { policies: [...policies.values()], objects: [...objects.values()] };
+}
+
+/** What is wrong with a file, a line each: `FILE:line: field: message`. */
+export function problemLines({ path, result }: ManifestFile): string[] {
+  const file = printable(path);
+  if (result.kind === 'unreadable') return [`${file}: ${printable(result.reason)}`];
+  if (result.kind === 'parsed') return [];
+  return result.problems.map((problem) => problemLine(file, problem));
+}
+
+function problemLine(file: string, { line, path, message }: Problem): string {
+  return `${file}${line === undefined ? '' : `:${line}`}: ${path}: ${message}`;
+}
+
+/** The cluster of `-f`, or of the agent. */
+export async function loadModel(invocation: Invocation): Promise<OfflineModel> {
+  const paths = invocation.flags.strings('file');
+  return paths.length === 0 ? await agentModel(invocation) : fileModel(invocation, paths);
+}
+
+export function fileModel(invocation: Invocation, paths: readonly string[]): OfflineModel {
+  const config = manifestConfig(invocation);
+  const { policies, objects } = readDocuments(paths, config.cluster);
+  return manifestModel(policies, objects, config);
+}
+
+const exportTimeoutMs = 60_000;
+
+/** Throws `AgentDownError`, `AgentStatusError`. */
+export async function agentModel(invocation: Invocation): Promise<OfflineModel> {
+  const { socketPath } = localAgent(invocation.flags.string('host'));
+  const client = new AgentClient(socketPath);
+  const found = await client.get<PolicyExport>('/policy/export', {
+    answer: 'getPolicyExport',
+    timeoutMs: exportTimeoutMs,
+  });
+  return exportedModel(found);
+}

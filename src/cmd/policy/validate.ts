@@ -1,0 +1,122 @@
+/**
+ * @module `cilium policy validate FILE…` (`cilium dbg policy validate`): every error with its line and
+ * field, and warnings about what is hardly meant as it is written.
+ */
+import { lintPolicies, type Warning } from '../../daemon/policy/lint.ts';
+import { loadDocuments, type ManifestFile } from '../../daemon/policy/manifest.ts';
+import type { ParsedPolicy } from '../../daemon/policy/parse.ts';
+import { printable } from '../../k8s/problem.ts';
+import type { Invocation } from '../command.ts';
+import { UsageError } from '../flags.ts';
+import { renderValue } from '../rendering.ts';
+import { printOut } from '../terminal.ts';
+import { answering, exitCode } from './options.ts';
+import { manifestConfig, problemLines } from './source.ts';
+
+interface FileAnswer {
+  readonly file: string;
+  readonly valid: boolean;
+  readonly policies: number;
+  readonly objects: number;
+  readonly errors: readonly {
+    readonly line?: number;
+    readonly column?: number;
+    readonly field: string;
+    readonly message: string;
+  }[];
+  readonly warnings: readonly string[];
+}
+
+export function validate(invocation: Invocation): Promise<number> {
+  return answering(invocation, async () => {
+    const { args, flags } = invocation;
+    const paths = [...args, ...flags.strings('file')];
+    if (paths.length === 0) throw new UsageError('a file or a folder is needed');
+    const config = manifestConfig(invocation);
+    const files = loadDocuments(paths, { cluster: config.cluster });
+    const parsed = files.flatMap(({ result }) => (result.kind === 'parsed' ? [result] : []));
+    const warnings = lintPolicies(
+      parsed.flatMap((each) => each.policies),
+      parsed.flatMap((each) => each.objects),
+      config,
+    );
+    const twice = duplicates(files);
+    const answers = files.map((file) => answerOf(file, warnings, twice));
+    const isEmpty = files.length === 0;
+    const form = flags.string('output');
+    if (form !== undefined) printOut(await renderValue(form, answers));
+    else if (isEmpty) printOut(`${paths.map(printable).join(', ')}: no *.yaml, *.yml or *.json\n`);
+    else for (const [index, file] of files.entries()) printOut(text(file, answers[index]));
+    if (isEmpty || files.some(({ result }) => result.kind === 'unreadable')) return exitCode.usage;
+    return answers.every((each) => each.valid) ? exitCode.fine : exitCode.negative;
+  });
+}
+
+function answerOf(
+  file: ManifestFile,
+  warnings: readonly Warning[],
+  twice: ReadonlyMap<string, string>,
+): FileAnswer {
+  const { path, result } = file;
+  const name = printable(path);
+  if (result.kind !== 'parsed') {
+    const errors =
+      result.kind === 'unreadable'
+        ? [{ field: 'file', message: printable(result.reason) }]
+        : result.problems.map(({ line, column, path: field, message }) => ({
+            ...(line === undefined ? {} : { line }),
+            ...(column === undefined ? {} : { column }),
+            field,
+            message,
+          }));
+    return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
+  }
+  const own = new Set(result.policies.map(titleOf));
+  const found = warnings.filter((each) => own.has(each.policy));
+  const again = result.policies.map(titleOf).filter((title) => (twice.get(title) ?? path) !== path);
+  return {
+    file: name,
+    valid: true,
+    policies: result.policies.length,
+    objects: result.objects.length,
+    errors: [],
+    warnings: [
+      ...result.warnings,
+      ...again.map((title) => `${title}: is in ${printable(twice.get(title) ?? '')}, too`),
+      ...found.map(({ policy, path: field, message }) =>
+        printable(`${policy}: ${field}: ${message}`),
+      ),
+    ],
+  };
+}
+
+/** Policies that more than one file has, with the first of these files. */
+function duplicates(files: readonly ManifestFile[]): Map<string, string> {
+  const first = new Map<string, string>();
+  for (const { path, result } of files) {
+    for (const policy of result.kind === 'parsed' ? result.policies : []) {
+      const title = titleOf(policy);
+      if (!first.has(title)) first.set(title, path);
+    }
+  }
+  return first;
+}
+
+function titleOf({ kind, namespace, name }: ParsedPolicy): string {
+  return `${kind} ${namespace === '' ? name : `${namespace}/${name}`}`;
+}
+
+function text(file: ManifestFile, answer: FileAnswer | undefined): string {
+  if (answer === undefined) return '';
+  const lines = answer.valid
+    ? [
+        `${answer.file}: ok (${count(answer.policies, 'policy', 'policies')}, ${count(answer.objects, 'object', 'objects')})`,
+      ]
+    : problemLines(file);
+  lines.push(...answer.warnings.map((each) => `${answer.file}: warning: ${each}`));
+  return `${lines.join('\n')}\n`;
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}

@@ -1,0 +1,101 @@
+/**
+ * @module The answer of `cilium policy why` for people.
+ */
+import { printable } from '../../k8s/problem.ts';
+import { yamlDocument } from './document-text.ts';
+import type { Answer, SideAnswer } from './why.ts';
+
+type Side = 'egress' | 'ingress';
+
+/** Families that agree are told once. */
+export function whyText(answers: readonly Answer[], withDocument: boolean): string {
+  const bodies = answers.map((answer) => body(answer, withDocument));
+  const [first] = bodies;
+  const [likeness, ...others] = answers.map(likenessOf);
+  if (first !== undefined && others.every((each) => each === likeness)) return first;
+  const differs = answers.some((each) => each.verdict !== answers[0]?.verdict);
+  const heading = differs ? 'IPv4 and IPv6 differ\n\n' : '';
+  const parts = answers.map((answer, index) => `IPv${answer.family}: ${bodies[index] ?? ''}`);
+  return `${heading}${parts.join('\n')}`;
+}
+
+/** What must be the same for one text to stand for both families. */
+function likenessOf({ verdict, open = '', egress, ingress }: Answer): string {
+  const sides = [egress, ingress].map((each) => [
+    each?.verdict,
+    each?.rules,
+    each?.passed,
+    each?.misses.map(({ rule, path, failed }) => [rule, path, failed]),
+  ]);
+  return JSON.stringify([verdict, open.replaceAll('ICMPv6', 'ICMP'), sides]);
+}
+
+function body(answer: Answer, withDocument: boolean): string {
+  const { from, to, verdict, explained, open } = answer;
+  const lines: string[] = [];
+  if (open === undefined) lines.push(`${verdict}: ${from} -> ${to} ${explained}`);
+  else {
+    lines.push(`${verdict}: ${from} -> ${to}, any port`);
+    lines.push(`open: ${open}`);
+    if (verdict === 'partly allowed') lines.push(`the rest, at the example of ${explained}:`);
+  }
+  lines.push(...side('egress', from, answer.egress), ...side('ingress', to, answer.ingress));
+  lines.push(...changes(answer, withDocument));
+  return `${lines.map((line) => (line.includes('\n') ? line : printable(line))).join('\n')}\n`;
+}
+
+function side(direction: Side, own: string, found: SideAnswer | undefined): string[] {
+  const title = `${direction} of ${own}`;
+  if (found === undefined) return [`${title}: allowed, not a pod: no policy here`];
+  const lines = [`${title}: ${sentence(found)}`];
+  for (const rule of found.passed) lines.push(`  passed on to the next tier by ${rule}`);
+  if (found.misses.length > 0) lines.push('  nearest:');
+  for (const { rule, path, reasons } of found.misses) {
+    lines.push(`    ${path} of ${rule}: ${reasons.join('; ')}`);
+  }
+  return lines;
+}
+
+function sentence({ verdict, enforced, default: isDefault, by, rules }: SideAnswer): string {
+  const isImplicit = rules.every((rule) => rule.startsWith('implicit:'));
+  if (!enforced) return 'allowed, no policy applies';
+  if (verdict === 'denied') {
+    return isDefault ? `denied, nothing allows it; default deny by ${by}` : `denied by ${by}`;
+  }
+  if (/^allow-any-/.test(by)) return 'allowed, nothing denies it and no policy denies by default';
+  return isImplicit ? `allowed: ${by}` : `allowed by ${by}`;
+}
+
+function changes(answer: Answer, withDocument: boolean): string[] {
+  const { from, to, verdict } = answer;
+  const sides = [
+    ['egress', from, answer.egress],
+    ['ingress', to, answer.ingress],
+  ] as const;
+  const wanted = verdict === 'allowed' ? 'allowed' : 'denied';
+  const lines = sides.flatMap(([direction, own, found]) => {
+    if (found === undefined || found.verdict !== wanted) return [];
+    return change(direction, own, found, withDocument);
+  });
+  return lines.length === 0 ? [] : ['what would change it:', ...lines];
+}
+
+function change(direction: Side, own: string, found: SideAnswer, withDocument: boolean): string[] {
+  const { kind, rules, document, becomes, becauseOf } = found.change;
+  const because = becauseOf.length === 0 ? 'nothing speaks about it' : becauseOf.join(', ');
+  switch (kind) {
+    case 'add': {
+      if (document === undefined) return [];
+      if (withDocument) return [`  add, for ${direction} of ${own}:\n${yamlDocument(document)}`];
+      return [`  a rule for ${direction} of ${own} (--suggest prints it)`];
+    }
+    case 'remove': {
+      const still = becomes === found.verdict ? 'still ' : '';
+      return [`  without ${rules.join(', ')}: ${still}${becomes} (${because})`];
+    }
+    case 'select':
+      return [`  a policy with ${direction} that selects ${own} and does not allow it`];
+    case 'none':
+      return [`  no single rule for ${direction} of ${own}: ${because}`];
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * @module `cilium policy why FROM TO[:PORT/PROTO]`: the verdict, the rules that made it on each side, what
+ * came near, and what would change it.
+ */
+import {
+  type Consideration,
+  considerations,
+  nearMisses,
+  type Question,
+} from '../../daemon/policy/explain.ts';
+import { type Change, changeOf } from '../../daemon/policy/explain-change.ts';
+import { OfflineCluster, type SideVerdict } from '../../daemon/policy/offline.ts';
+import { formatSegments, type Segment, segmentsOf } from '../../daemon/policy/port-segments.ts';
+import { describePolicies, describeRule, ruleNames } from '../../daemon/policy/rule-name.ts';
+import type { Invocation } from '../command.ts';
+import { UsageError } from '../flags.ts';
+import { renderValue } from '../rendering.ts';
+import { printOut } from '../terminal.ts';
+import { endName, formatL4, type L4, type Pair, pairsOf, portTo, splitTarget } from './ends.ts';
+import { answering, exitCode, familiesOf } from './options.ts';
+import { loadModel } from './source.ts';
+import { whyText } from './why-text.ts';
+
+/** Misses shown for a side. */
+const missesMax = 5;
+
+export interface MissAnswer {
+  readonly rule: string;
+  readonly path: string;
+  readonly failed: number;
+  readonly reasons: readonly string[];
+}
+
+export interface SideAnswer {
+  readonly verdict: 'allowed' | 'denied';
+  /** False where no policy speaks about the direction. */
+  readonly enforced: boolean;
+  /** Denied because nothing allows it. */
+  readonly default: boolean;
+  readonly rules: readonly string[];
+  /** The same in words; empty where nothing decided. */
+  readonly by: string;
+  /** Rules that hand the connection on to the next tier. */
+  readonly passed: readonly string[];
+  readonly misses: readonly MissAnswer[];
+  readonly change: Change;
+}
+
+export interface Answer {
+  readonly from: string;
+  readonly to: string;
+  readonly family: 4 | 6;
+  /** Undefined for "any port". */
+  readonly port: number | undefined;
+  readonly protocol: string | undefined;
+  readonly verdict: 'allowed' | 'denied' | 'partly allowed';
+  /** For "any port": what is open. */
+  readonly open?: string;
+  /** What is explained below. */
+  readonly explained: string;
+  /** Undefined where the end has no policy: it is outside, or a node. */
+  readonly egress: SideAnswer | undefined;
+  readonly ingress: SideAnswer | undefined;
+}
+
+export function why(invocation: Invocation): Promise<number> {
+  return answering(invocation, async () => {
+    const [fromText, toText, ...more] = invocation.args;
+    if (fromText === undefined || toText === undefined || more.length > 0) {
+      throw new UsageError('two ends are needed: FROM TO[:PORT/PROTO]');
+    }
+    const { flags } = invocation;
+    const namespace = flags.string('namespace') ?? 'default';
+    const target = splitTarget(toText);
+    const cluster = new OfflineCluster(await loadModel(invocation));
+    const pairs = pairsOf(
+      cluster,
+      endName(fromText, namespace),
+      endName(target.name, namespace),
+      familiesOf(invocation),
+    );
+    const asked = pairs.filter(
+      ({ family }) =>
+        target.port.kind !== 'icmp' ||
+        target.port.proto === undefined ||
+        (target.port.proto === 58) === (family === 6),
+    );
+    if (asked.length === 0) throw new UsageError(`${toText}: there is no such ICMP between them`);
+    const answers = asked.map((pair) => answerOf(cluster, pair, portTo(target.port, pair)));
+    const form = flags.string('output');
+    if (form === undefined) printOut(whyText(answers, flags.boolean('suggest')));
+    else printOut(await renderValue(form, together(answers)));
+    return answers.every((each) => each.verdict !== 'denied') ? exitCode.fine : exitCode.negative;
+  });
+}
+
+/** One object for programs, whatever the number of families. */
+function together(answers: readonly Answer[]): object {
+  const [first] = answers;
+  const verdicts = new Set(answers.map((each) => each.verdict));
+  const verdict = verdicts.size === 1 ? first?.verdict : 'differs';
+  const { family: _, ...rest } = first ?? { family: 4 };
+  return { ...rest, verdict, families: answers };
+}
+
+/** One family. Without a port, the ports that are open, and why the rest is as it is. */
+export function answerOf(cluster: OfflineCluster, pair: Pair, l4: L4 | undefined): Answer {
+  const { from, to, family } = pair;
+  if (l4 !== undefined) {
+    const { allowed } = cluster.judge(from, to, l4.proto, l4.port);
+    const verdict = allowed ? 'allowed' : 'denied';
+    return {
+      ...namesOf(pair),
+      port: l4.port,
+      protocol: formatL4(l4).replace(/^\d+\/|\/\d+$/g, ''),
+      verdict,
+      explained: formatL4(l4),
+      ...sidesOf(cluster, pair, l4),
+    };
+  }
+  const segments = segmentsOf([cluster.model]).filter(
+    ({ proto }) => proto !== (family === 4 ? 58 : 1),
+  );
+  const isOpen = ({ proto, first }: Segment) => cluster.judge(from, to, proto, first).allowed;
+  const open = segments.filter(isOpen);
+  const closed = segments.filter((each) => !open.includes(each));
+  // The rest is explained where people look first, at a port that no rule names.
+  const widest = (list: readonly Segment[]) =>
+    list.toSorted(
+      (a, b) =>
+        Number(b.proto === 6) - Number(a.proto === 6) || b.last - b.first - (a.last - a.first),
+    )[0];
+  const example = widest(closed) ?? widest(open) ?? { proto: 6, first: 1, last: 1 };
+  const at = { proto: example.proto, port: Math.min(example.last, Math.max(example.first, 1)) };
+  return {
+    ...namesOf(pair),
+    port: undefined,
+    protocol: undefined,
+    verdict: closed.length === 0 ? 'allowed' : open.length === 0 ? 'denied' : 'partly allowed',
+    open: open.length === 0 ? 'nothing' : formatSegments(open),
+    explained: formatSegments([example]),
+    ...sidesOf(cluster, pair, at),
+  };
+}
+
+function namesOf({ from, to, family }: Pair) {
+  return { from: from.name, to: to.name, family };
+}
+
+function sidesOf(cluster: OfflineCluster, { from, to }: Pair, { proto, port }: L4) {
+  const verdict = cluster.judge(from, to, proto, port);
+  const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) => {
+    const side = verdict[direction];
+    const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
+    return side && sideOf(cluster, { direction, own, peer, proto, port }, side);
+  });
+  return { egress, ingress };
+}
+
+function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict): SideAnswer {
+  const { direction } = question;
+  const all = side.enforced ? considerations(cluster, question) : [];
+  const rows = cluster.rulesOf(question.own);
+  return {
+    verdict: side.allowed ? 'allowed' : 'denied',
+    enforced: side.enforced,
+    default: side.isDefault,
+    rules: ruleNames(side, direction),
+    by: side.enforced ? describePolicies(side, rows, direction) : '',
+    passed: passedOf(all),
+    misses: side.allowed ? [] : nearMisses(all).slice(0, missesMax).map(missOf),
+    change: changeOf(cluster, question),
+  };
+}
+
+function passedOf(all: readonly Consideration[]): string[] {
+  return all
+
+    .filter(({ item, failed, reached }) => reached && item.action === 'pass' && failed === 0)
+    .map(({ row, item }) => `${describeRule(row, item)} ${item.path}`);
+}
+
+function missOf({ row, item, failed, reasons }: Consideration): MissAnswer {
+  return { rule: describeRule(row, item), path: item.path, failed, reasons };
+}

@@ -1,0 +1,203 @@
+/**
+ * @module
+ * A rule with its references looked up: peers become selectors, names of ports become numbers where
+ * that does not depend on the endpoint. What cannot be found selects nobody.
+ */
+
+import type {
+  CidrGroupObject,
+  EndpointsObject,
+  NodeObject,
+  PodObject,
+  ServiceObject,
+} from '../../k8s/object.ts';
+import { requireAddress } from '../../net/address.ts';
+import { formatPrefix, hostPrefix, prefixCovers, requirePrefix } from '../../net/prefix.ts';
+import {
+  type CidrScope,
+  type Direction,
+  directions,
+  type NamedPort,
+  type Peer,
+  type PortMatch,
+  type PortRange,
+  type Rule,
+  type RuleItem,
+  type Selector,
+} from './rule.ts';
+import {
+  cidrSelector,
+  labelSet,
+  namespaceLabelKey,
+  selectorOf,
+  selects,
+  withNamedPort,
+} from './selector.ts';
+
+/** The objects that rules may refer to. */
+export interface References {
+  cidrGroups(): Iterable<CidrGroupObject>;
+  services(): Iterable<ServiceObject>;
+  endpoints(namespace: string, service: string): Iterable<EndpointsObject>;
+  nodes(): Iterable<NodeObject>;
+  pods(): Iterable<PodObject>;
+}
+
+/** What a rule depends on besides itself. */
+export type ReferenceKind = 'cidr-group' | 'service' | 'nodes' | 'named-port';
+
+/** One list entry as the compiler takes it. An entry may become several. */
+export interface ResolvedItem {
+  readonly item: RuleItem;
+  readonly peers: readonly Selector[] | 'any';
+  /** Undefined is everything. */
+  readonly ports: readonly PortRange[] | undefined;
+  /** Ports of the receiving endpoint itself, in ingress. */
+  readonly named: readonly NamedPort[];
+}
+
+export type ResolvedRule = Readonly<Record<Direction, readonly ResolvedItem[]>>;
+
+/** Empty for a rule that says all of itself. */
+export function referencesOf(rule: Rule): Set<ReferenceKind> {
+  const kinds = new Set<ReferenceKind>();
+  for (const direction of directions) {
+    for (const { peers, ports } of rule[direction] ?? []) {
+      for (const { kind } of peers === 'any' ? [] : peers) {
+        if (kind === 'cidr-group' || kind === 'service' || kind === 'nodes') kinds.add(kind);
+      }
+      if (direction === 'egress' && ports?.some(isNamed) === true) kinds.add('named-port');
+    }
+  }
+  return kinds;
+}
+
+export function resolveRule(rule: Rule, references: References): ResolvedRule {
+  return {
+    ingress: (rule.ingress ?? []).flatMap((item) => resolveItem(item, 'ingress', references)),
+    egress: (rule.egress ?? []).flatMap((item) => resolveItem(item, 'egress', references)),
+  };
+}
+
+function resolveItem(item: RuleItem, direction: Direction, references: References): ResolvedItem[] {
+  const peers: readonly Selector[] | 'any' =
+    item.peers === 'any' ? 'any' : item.peers.flatMap((peer) => resolvePeer(peer, references));
+  if (item.ports === undefined) return [{ item, peers, ports: undefined, named: [] }];
+  const ports = item.ports.filter((port): port is PortRange => !isNamed(port));
+  const named = item.ports.filter(isNamed);
+  if (direction === 'ingress' || named.length === 0) return [{ item, peers, ports, named }];
+  const numbers = ports.length === 0 ? [] : [{ item, peers, ports, named: [] }];
+  return [...numbers, ...named.flatMap((port) => resolveNamed(item, peers, port, references))];
+}
+
+/** One entry for each number that the name has on any pod, for the pods where it has it. */
+function resolveNamed(
+  item: RuleItem,
+  peers: readonly Selector[] | 'any',
+  { name, proto }: NamedPort,
+  references: References,
+): ResolvedItem[] {
+  const numbers = new Set<number>();
+  for (const pod of references.pods()) {
+    for (const port of pod.ports) {
+      if (port.name === name && port.proto === proto) numbers.add(port.port);
+    }
+  }
+  const selectors = peers === 'any' ? [selectorOf({})] : peers;
+  return [...numbers]
+    .sort((a, b) => a - b)
+    .map((port) => ({
+      item,
+      peers: selectors.map((selector) => withNamedPort(selector, name, proto, port)),
+      ports: [{ proto, first: port, last: port }],
+      named: [],
+    }));
+}
+
+export function isNamed(port: PortMatch): port is NamedPort {
+  return 'name' in port;
+}
+
+function resolvePeer(peer: Peer, references: References): Selector[] {
+  switch (peer.kind) {
+    case 'labels':
+      return [peer.selector];
+    case 'cidr':
+      return [cidrSelector(peer.cidr, peer.except, peer.scope)];
+    case 'cidr-group':
+      return cidrGroups(peer, references);
+    case 'service':
+      return services(peer, references);
+    case 'nodes':
+      return nodes(peer.selector, references);
+  }
+}
+
+type PeerOf<K extends Peer['kind']> = Extract<Peer, { kind: K }>;
+
+function cidrGroups(peer: PeerOf<'cidr-group'>, references: References): Selector[] {
+  const found: Selector[] = [];
+  for (const { name, labels, cidrs } of references.cidrGroups()) {
+    const isMeant =
+      peer.selector === undefined ? name === peer.name : matches(peer.selector, labels);
+    if (!isMeant) continue;
+    for (const cidr of cidrs) {
+      const outer = requirePrefix(cidr);
+      const inside = (each: string) => prefixCovers(outer, requirePrefix(each));
+      const around = (each: string) => prefixCovers(requirePrefix(each), outer);
+      // A group's block that lies within an excepted one is excepted as a whole.
+      if (peer.except.some(around)) continue;
+      found.push(cidrSelector(cidr, peer.except.filter(inside), 'outside'));
+    }
+  }
+  return found;
+}
+
+/** Backends of a service without a selector are addresses, those of another one are pods. */
+function services(peer: PeerOf<'service'>, references: References): Selector[] {
+  const found: Selector[] = [];
+  for (const service of references.services()) {
+    if (peer.namespace !== undefined && service.namespace !== peer.namespace) continue;
+    const isMeant =
+      peer.selector === undefined
+        ? service.name === peer.name
+        : matches(peer.selector, service.labels);
+    if (!isMeant) continue;
+    const labels = Object.entries(service.selector ?? {});
+    if (labels.length > 0) {
+      const own = labels.map(([key, value]) => [`k8s:${key}`, value]);
+      const namespace = { [`k8s:${namespaceLabelKey}`]: service.namespace };
+      found.push(selectorOf({ ...Object.fromEntries(own), ...namespace }));
+      continue;
+    }
+    for (const { addresses } of references.endpoints(service.namespace, service.name)) {
+      found.push(...addresses.map((address) => addressSelector(address, 'outside')));
+    }
+  }
+  return found;
+}
+
+function nodes(selector: Selector, references: References): Selector[] {
+  const found: Selector[] = [];
+  for (const { labels, addresses } of references.nodes()) {
+    if (!matches(selector, labels)) continue;
+    found.push(...addresses.map((address) => addressSelector(address, 'address')));
+  }
+  return found;
+}
+
+function addressSelector(address: string, scope: CidrScope): Selector {
+  return cidrSelector(formatPrefix(hostPrefix(requireAddress(address))), [], scope);
+}
+
+/** Labels of an object, under whatever source the selector asks for. */
+function matches(selector: Selector, labels: Readonly<Record<string, string>>): boolean {
+  const sources = new Set(selector.requirements.map((each) => each.source));
+  const texts = [...sources].flatMap((source) =>
+    Object.entries(labels).map(([key, value]) => {
+      const name = `${source === 'any' ? 'k8s' : source}:${key}`;
+      return value === '' ? name : `${name}=${value}`;
+    }),
+  );
+  return selects(selector, labelSet([...new Set(texts)]));
+}

@@ -1,0 +1,374 @@
+/**
+ * @module
+ * `cilium policy` as people use it: files in, answers and exit codes out, and a running agent that
+ * must say what packets see. Runs the built executable, or what CILIUM_EXE says.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Pod, TestNode } from '../net/harness.ts';
+
+const command = (process.env.CILIUM_EXE ?? join(import.meta.dir, '../../dist/cilium')).split(' ');
+/** A few seconds, on a machine that does other things as well. */
+const matrixMsMax = 20_000;
+let folder = '';
+
+function policy(args: readonly string[], stdin = '', environment: Record<string, string> = {}) {
+  const child = Bun.spawnSync([...command, 'policy', ...args], {
+    cwd: folder,
+    stdin: Buffer.from(stdin),
+    env: { ...process.env, ...environment },
+  });
+  return { code: child.exitCode, stdout: child.stdout.toString(), stderr: child.stderr.toString() };
+}
+
+function podObject(name: string, addresses: readonly string[], namespace = 'default') {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: name } },
+    spec: { containers: [{ name: 'main', ports: [{ name: 'http', containerPort: 8080 }] }] },
+    status: { podIP: addresses[0], podIPs: addresses.map((ip) => ({ ip })) },
+  };
+}
+
+function ciliumPolicy(name: string, spec: object) {
+  return {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumNetworkPolicy',
+    metadata: { name, namespace: 'default' },
+    spec,
+  };
+}
+
+const allowsFrontend = ciliumPolicy('backend-allows-frontend', {
+  endpointSelector: { matchLabels: { app: 'backend' } },
+  ingress: [
+    {
+      fromEndpoints: [{ matchLabels: { app: 'frontend' } }],
+      toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }] }],
+    },
+  ],
+});
+const denyAll = ciliumPolicy('deny-all', {
+  endpointSelector: { matchLabels: { app: 'backend' } },
+  ingress: [],
+});
+
+function write(name: string, ...documents: object[]): void {
+  writeFileSync(join(folder, name), documents.map((one) => JSON.stringify(one)).join('\n---\n'));
+}
+
+function flow(from: string, to: string, port: number, verdict = 'FORWARDED', reply = false) {
+  const end = (name: string) => ({
+    namespace: 'default',
+    pod_name: name,
+    labels: [`k8s:app=${name}`, 'k8s:io.kubernetes.pod.namespace=default'],
+  });
+  const addresses: Record<string, string> = { frontend: '10.0.1.1', backend: '10.0.1.2' };
+  return JSON.stringify({
+    flow: {
+      verdict,
+      ...(verdict === 'DROPPED' ? { drop_reason_desc: 'POLICY_DENIED' } : {}),
+      IP: { source: addresses[from] ?? '10.0.1.9', destination: addresses[to] ?? '10.0.1.9' },
+      l4: { TCP: { source_port: 40000, destination_port: port } },
+      source: end(from),
+      destination: end(to),
+      event_type: { type: verdict === 'DROPPED' ? 1 : 4 },
+      is_reply: reply,
+    },
+  });
+}
+
+beforeAll(() => {
+  folder = mkdtempSync('/tmp/cilium-test-policy-');
+  mkdirSync(join(folder, 'cluster'));
+  write(
+    'cluster/pods.yaml',
+    podObject('frontend', ['10.0.1.1', 'fd00::1']),
+    podObject('backend', ['10.0.1.2', 'fd00::2']),
+    podObject('intruder', ['10.0.1.3']),
+  );
+  write('cluster/policy.yaml', allowsFrontend);
+  write('deny.yaml', denyAll);
+  writeFileSync(
+    join(folder, 'bad.yaml'),
+    'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}\nspec:\n' +
+      '  endpointSelector: {}\n  ingress:\n  - fromEndpoint: []\n',
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('validate', () => {
+  test('a good file is counted, a bad one is told by line and field', () => {
+    const good = policy(['validate', 'cluster']);
+    expect(good.stdout).toContain('cluster/policy.yaml: ok (1 policy, 0 objects)\n');
+    expect(good.code).toBe(0);
+    const bad = policy(['validate', 'cluster', 'bad.yaml']);
+    expect(bad.stdout).toContain('bad.yaml:7: default/x: spec.ingress[0].fromEndpoint: unknown');
+    expect(bad.code).toBe(1);
+  });
+
+  test('standard input, and JSON', () => {
+    const { code, stdout } = policy(['validate', '-', '-o', 'json'], JSON.stringify(denyAll));
+    expect(JSON.parse(stdout)).toMatchObject([{ file: '-', valid: true, policies: 1 }]);
+    expect(code).toBe(0);
+  });
+
+  test('a warning does not change the exit code', () => {
+    const idle = ciliumPolicy('idle', {
+      endpointSelector: { matchLabels: { 'pod-template-hash': 'x' } },
+      ingress: [],
+    });
+    write('idle.yaml', idle);
+    const { code, stdout } = policy(['validate', 'cluster', 'idle.yaml']);
+    expect(stdout).toContain('label "pod-template-hash" is in no identity');
+    expect(stdout).toContain('selects none of the pods');
+    expect(code).toBe(0);
+  });
+
+  test('a file that is not there is exit code 2', () => {
+    expect(policy(['validate', 'nowhere.yaml']).code).toBe(2);
+    expect(policy(['validate']).code).toBe(2);
+  });
+});
+
+describe('why', () => {
+  const why = (...args: string[]) => policy(['why', '-f', 'cluster', ...args]);
+
+  test('a denial: both sides, the nearest miss, what would change it', () => {
+    const { code, stdout } = why('frontend', 'backend:9090');
+    expect(stdout.split('\n').slice(0, 5)).toEqual([
+      'denied: default/frontend -> default/backend 9090/TCP',
+      'egress of default/frontend: allowed, no policy applies',
+      'ingress of default/backend: denied, nothing allows it; default deny by CiliumNetworkPolicy default/backend-allows-frontend (rule 0)',
+      '  nearest:',
+      '    ingress[0] of CiliumNetworkPolicy default/backend-allows-frontend (rule 0): allows port 8080/TCP, not 9090',
+    ]);
+    expect(stdout).toContain('what would change it:');
+    expect(code).toBe(1);
+  });
+
+  test('the suggested rule allows it', () => {
+    const { stdout } = why('intruder', 'backend:8080', '--suggest');
+    write('cluster/policy.yaml', allowsFrontend);
+    writeFileSync(join(folder, 'suggested.yaml'), stdout.slice(stdout.indexOf('---')));
+    const after = policy([
+      'why',
+      '-f',
+      'cluster',
+      '-f',
+      'suggested.yaml',
+      'intruder',
+      'backend:8080',
+    ]);
+    expect(after.stdout).toContain('allowed: default/intruder -> default/backend 8080/TCP');
+    expect(after.code).toBe(0);
+  });
+
+  test('JSON names the rules', () => {
+    const { stdout, code } = why('frontend', 'backend:http', '-o', 'json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      families: [{ family: 4 }, { family: 6 }],
+      verdict: 'allowed',
+      port: 8080,
+      ingress: { rules: ['CiliumNetworkPolicy/default/backend-allows-frontend#0:ingress[0]'] },
+    });
+    expect(code).toBe(0);
+  });
+
+  test('any port: what is open', () => {
+    expect(why('frontend', 'backend').stdout).toContain('open: 8080/TCP\n');
+  });
+
+  test('wrong words are exit code 2, no agent is 3', () => {
+    expect(why('frontend').code).toBe(2);
+    expect(why('frontend', 'nobody:80').code).toBe(2);
+    expect(why('frontend', 'backend:80/foo').code).toBe(2);
+    expect(policy(['why', '-H', '/nowhere.sock', 'a', 'b']).code).toBe(3);
+  });
+});
+
+describe('matrix', () => {
+  test('a row for each pair, port and outside address', () => {
+    const { stdout, code } = policy([
+      ...['matrix', '-f', 'cluster', '--external', '192.0.2.7'],
+      ...['--port', '8080/TCP', '--port', '53/UDP', '-o', 'jsonl'],
+    ]);
+    expect(code).toBe(0);
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    // Three pods to and from each other, and to and from the address.
+    expect(rows).toHaveLength((9 + 6) * 2);
+    const row = (from: string, port: number) =>
+      rows.find((one) => one.from === from && one.to === 'default/backend' && one.port === port);
+    expect(row('default/intruder', 8080)).toEqual({
+      from: 'default/intruder',
+      to: 'default/backend',
+      port: 8080,
+      protocol: 'TCP',
+      verdict: 'denied',
+      egress: { verdict: 'allowed', rules: [] },
+      ingress: {
+        verdict: 'denied',
+        rules: ['CiliumNetworkPolicy/default/backend-allows-frontend#0:ingress'],
+      },
+    });
+    expect(row('default/frontend', 8080)?.ingress.rules).toEqual([
+      'CiliumNetworkPolicy/default/backend-allows-frontend#0:ingress[0]',
+    ]);
+    expect(row('default/frontend', 53)?.verdict).toBe('denied');
+    expect(row('192.0.2.7', 8080)?.verdict).toBe('denied');
+  });
+
+  test('a grid for people', () => {
+    const { stdout } = policy(['matrix', '-f', 'cluster', '-p', '8080']);
+    expect(stdout.split('\n').slice(2, 5)).toEqual([
+      '1 default/backend  - . .',
+      '2 default/frontend . - .',
+      '3 default/intruder X . -',
+    ]);
+  });
+
+  test('five hundred pods in a few seconds', () => {
+    mkdirSync(join(folder, 'large'));
+    const pods = Array.from({ length: 500 }, (_, index) =>
+      podObject(`pod-${index}`, [`10.1.${index >> 8}.${index & 255}`], `ns-${index % 20}`),
+    );
+    write('large/pods.yaml', { apiVersion: 'v1', kind: 'List', items: pods });
+    write('large/policy.yaml', allowsFrontend);
+    const started = performance.now();
+    const { stdout } = policy(['matrix', '-f', 'large', '-o', 'jsonl']);
+    expect(performance.now() - started).toBeLessThan(matrixMsMax);
+    expect(stdout.split('\n').length - 1).toBe(250_000);
+  });
+});
+
+describe('diff', () => {
+  test('what flips, by which rule, and exit code 1', () => {
+    const { stdout, code } = policy(['diff', 'cluster', 'deny.yaml']);
+    expect(stdout).toContain(
+      '- default/frontend -> default/backend 8080/TCP allowed -> denied (by CiliumNetworkPolicy/default/deny-all#0:ingress)',
+    );
+    expect(code).toBe(1);
+  });
+
+  test('the same is no difference', () => {
+    expect(policy(['diff', 'cluster', 'cluster'])).toMatchObject({
+      code: 0,
+      stdout: 'no difference\n',
+    });
+  });
+});
+
+describe('simulate and suggest', () => {
+  const seen = [
+    flow('frontend', 'backend', 8080),
+    flow('backend', 'frontend', 40000, 'FORWARDED', true),
+    flow('intruder', 'backend', 8080, 'DROPPED'),
+  ];
+
+  test('flows that would flip, told once with their number', () => {
+    writeFileSync(join(folder, 'flows.json'), [...seen, ...seen].join('\n'));
+    const args = ['simulate', '--base', 'cluster/pods.yaml', '-f', 'deny.yaml'];
+    const { stdout, code } = policy([...args, '--flows', 'flows.json']);
+    expect(stdout.split('\n')[0]).toBe(
+      '- default/frontend -> default/backend 8080/TCP allowed -> denied, 2 flows (by CiliumNetworkPolicy/default/deny-all#0:ingress)',
+    );
+    expect(code).toBe(1);
+    expect(policy([...args, '--flows', '-'], seen[2])).toMatchObject({ code: 0 });
+  });
+
+  test.each(['cnp', 'netpol'])('what suggest --kind %s prints changes nothing', (kind) => {
+    const suggested = policy(['suggest', '--kind', kind, '--flows', '-'], seen.join('\n'));
+    expect(suggested.code).toBe(0);
+    writeFileSync(join(folder, 'least.yaml'), suggested.stdout);
+    expect(policy(['validate', 'least.yaml']).code).toBe(0);
+    const args = ['--base', 'cluster/pods.yaml', '-f', 'least.yaml', '--flows', '-', '-o', 'json'];
+    const { stdout, code } = policy(['simulate', ...args], seen.join('\n'));
+    expect(JSON.parse(stdout)).toMatchObject({ flips: [], connections: 2, denied: 1 });
+    expect(code).toBe(0);
+  });
+
+  test('a line that is no flow is exit code 2, with its number', () => {
+    const { code, stderr } = policy(['suggest', '--flows', '-'], `${seen[0]}\n{`);
+    expect(stderr).toContain('line 2');
+    expect(code).toBe(2);
+  });
+});
+
+describe('with an agent', () => {
+  let node: TestNode;
+  let pods: Record<'frontend' | 'backend' | 'intruder', Pod>;
+
+  beforeAll(async () => {
+    node = await TestNode.create();
+    pods = {
+      frontend: await node.addPod('frontend'),
+      backend: await node.addPod('backend'),
+      intruder: await node.addPod('intruder'),
+    };
+    await node.changePolicy(() => node.writePolicy('allow.yaml', allowsFrontend));
+  });
+  afterAll(async () => await node[Symbol.asyncDispose]());
+
+  const live = (...args: string[]) =>
+    policy([...args, '-H', node.socketPath], '', {
+      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
+    });
+
+  test('why says what packets see', async () => {
+    const traffic = await node.traffic(pods.backend);
+    const port = 8080;
+    await traffic.call('tcpServe', { port });
+    for (const [name, code] of [
+      ['frontend', 0],
+      ['intruder', 1],
+    ] as const) {
+      expect(live('why', name, `backend:${port}`).code).toBe(code);
+      for (const host of [pods.backend.address[4], pods.backend.address[6]]) {
+        const outcome = await (await node.traffic(pods[name])).call('connect', { host, port });
+        expect([name, outcome.result === 'echo']).toEqual([name, code === 0]);
+      }
+    }
+  });
+
+  test('diff against a policy that is not applied', () => {
+    const { stdout, code } = live('diff', '-f', 'deny.yaml');
+    expect(stdout).toBe('no difference\n');
+    expect(code).toBe(0);
+    write(
+      'open.yaml',
+      ciliumPolicy('backend-allows-frontend', {
+        endpointSelector: { matchLabels: { app: 'backend' } },
+        ingress: [{ fromEndpoints: [{}] }],
+      }),
+    );
+    const opened = live('diff', '-f', 'open.yaml');
+    expect(opened.stdout).toContain('+ default/intruder -> default/backend all traffic denied');
+    expect(opened.code).toBe(1);
+  });
+
+  test('the latest flows, suggested and simulated', () => {
+    const suggested = policy(['suggest', '--last', '500'], '', {
+      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
+    });
+    expect(suggested.stdout).toContain('app: frontend');
+    expect(suggested.stdout).not.toContain('intruder');
+    writeFileSync(join(folder, 'live.yaml'), suggested.stdout);
+    expect(live('simulate', '-f', 'live.yaml', '--last', '500').code).toBe(0);
+  });
+
+  test('dbg policy wait', async () => {
+    const wait = (revision: number, ...more: string[]) =>
+      Bun.spawnSync([
+        ...[...command, 'dbg', '-H', node.socketPath, 'policy', 'wait', String(revision)],
+        ...more,
+      ]).exitCode;
+    const revision = await node.revision();
+    expect(wait(revision)).toBe(0);
+    expect(wait(revision + 100, '--max-wait-time', '1', '--sleep-time', '1')).toBe(1);
+  });
+});
