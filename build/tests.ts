@@ -15,7 +15,10 @@ export interface Totals {
 }
 
 /** From what needs nothing to what needs everything. Folders of test/ that are not named come last. */
-const order = ['src', 'test/script', 'test/build', 'test/wire', 'test/bpf', 'test/net', 'test/exe'];
+const order = [
+  ...['src', 'test/script', 'test/build', 'test/oracle', 'test/policy'],
+  ...['test/wire', 'test/bpf', 'test/net', 'test/exe'],
+];
 const notTests = ['test/bench'];
 const timeoutMs = 120_000;
 

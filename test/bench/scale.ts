@@ -159,7 +159,8 @@ async function addEndpoints(node: BenchNode): Promise<void> {
 
 interface Change {
   readonly name: string;
-  readonly spec: object;
+  /** Different in every round, so that nothing is there from an earlier one. */
+  readonly spec: (round: number) => object;
   readonly kind?: string;
   readonly apiVersion?: string;
   /** Whether packets of the probe pass then. */
@@ -168,57 +169,81 @@ interface Change {
 
 const udp = [{ ports: [{ port: '8000', protocol: 'UDP' }] }];
 const target = { matchLabels: { app: 'target' } };
-const everySecondApp = ['prober', ...Array.from({ length: 50 }, (_, at) => `app-${at * 2}`)];
+/** Half of the apps, another half each time. */
+function halfOfAllApps(round: number): string[] {
+  const apps = Array.from({ length: 100 }, (_, at) => `app-${at}`);
+  const chosen = apps.filter(
+    (_, at) => ((at * 7 + round * 13) % 100) % 2 === round % 2 || at === round,
+  );
+  return ['prober', ...chosen.slice(0, 50)];
+}
 const clusterwide = 'CiliumClusterwideNetworkPolicy';
 
 const steps: readonly Change[] = [
   {
     name: 'first policy of a pod',
-    spec: { endpointSelector: target, ingress: [{}] },
+    spec: () => ({ endpointSelector: target, ingress: [{}] }),
     passes: false,
   },
   {
     name: 'allow rule added',
-    spec: {
+    spec: (round) => ({
       endpointSelector: target,
-      ingress: [{ fromEndpoints: [{ matchLabels: { app: 'prober' } }], toPorts: udp }],
-    },
+      ingress: [
+        { fromEndpoints: [{ matchLabels: { app: 'prober' } }], toPorts: udp },
+        { fromEndpoints: [{ matchLabels: { app: `nobody-${round}` } }] },
+      ],
+    }),
     passes: true,
   },
   {
     name: 'all pods denied a port by a clusterwide rule',
     kind: clusterwide,
-    spec: { endpointSelector: {}, ingressDeny: [{ fromEntities: ['all'], toPorts: udp }] },
+    spec: (round) => ({
+      endpointSelector: {},
+      ingressDeny: [
+        { fromEntities: ['all'], toPorts: udp },
+        { fromEntities: ['all'], toPorts: [{ ports: [{ port: `${100 + round}` }] }] },
+      ],
+    }),
     passes: false,
   },
   {
     name: 'half of all identities allowed to all pods',
     kind: clusterwide,
-    spec: {
+    spec: (round) => ({
       endpointSelector: {},
       ingress: [
         {
           fromEndpoints: [
-            { matchExpressions: [{ key: 'app', operator: 'In', values: everySecondApp }] },
+            { matchExpressions: [{ key: 'app', operator: 'In', values: halfOfAllApps(round) }] },
           ],
         },
       ],
-    },
+    }),
     passes: true,
   },
   {
     name: 'every address but a block allowed to all pods of a namespace',
     kind: 'NetworkPolicy',
     apiVersion: 'networking.k8s.io/v1',
-    spec: {
+    spec: (round) => ({
       podSelector: {},
-      ingress: [{ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: ['10.77.0.0/20'] } }] }],
-    },
+      ingress: [
+        {
+          from: [
+            {
+              ipBlock: { cidr: '0.0.0.0/0', except: ['10.77.0.0/20', `10.128.${round + 2}.0/24`] },
+            },
+          ],
+        },
+      ],
+    }),
     passes: false,
   },
   {
     name: 'last policy of a pod removed (rewritten)',
-    spec: { endpointSelector: { matchLabels: { app: 'nobody' } }, ingress: [{}] },
+    spec: () => ({ endpointSelector: { matchLabels: { app: 'nobody' } }, ingress: [{}] }),
     passes: true,
   },
 ];
@@ -236,7 +261,7 @@ async function changes(program: TrafficProgram, node: BenchNode): Promise<Figure
         kind: kind ?? 'CiliumNetworkPolicy',
         metadata:
           kind === clusterwide ? { name: 'probe' } : { name: 'probe', namespace: 'default' },
-        spec,
+        spec: spec(round),
       };
       const sample = await probe.write(JSON.stringify(document), passes);
       if (round >= 0) samples[at]?.push(sample);

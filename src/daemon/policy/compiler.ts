@@ -498,7 +498,7 @@ function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): CompiledRule {
       const at = (rule[direction] ?? []).indexOf(each.item);
       const place = String(at).padStart(5, '0');
       const grant: Grant = {
-        ref: { id: `${id}:${direction}:${place}`, policy, path: each.item.path },
+        ref: { id: `${id}:${direction}:${place}:${each.item.path}`, policy, path: each.item.path },
         tier: rule.tier,
         order: `${String(rule.priority).padStart(5, '0')}\n${name}\n${place}`,
         action: each.item.action,

@@ -17,7 +17,15 @@ import {
   peerNumber,
 } from './peer.ts';
 import type { Selector } from './rule.ts';
-import { addressTerms, anchorsOf, type LabelSet, labelSet, matcherOf } from './selector.ts';
+import {
+  addressLabel,
+  addressTerms,
+  anchorsOf,
+  isOfAddress,
+  type LabelSet,
+  labelSet,
+  matcherOf,
+} from './selector.ts';
 
 /** A selector in use. */
 export interface CachedSelector extends Member {
@@ -331,10 +339,20 @@ export class SelectorCache {
     }
   }
 
+  /** What asks for nothing but the address has one answer for all peers of an address set. */
   #tryAddresses(anchor: string, entry: Entry): void {
+    const isOnlyAddress = entry.selector.requirements.every(({ source }) => isOfAddress(source));
+    const answers = new Map<number, boolean>();
     for (const peer of this.#peersByAddress.get(anchor) ?? []) {
       const found = this.#peers.get(peer);
-      if (found === undefined || !entry.matches(found.set)) continue;
+      if (found === undefined) continue;
+      let isSelected: boolean | undefined;
+      if (isOnlyAddress) {
+        const key = addressSetOf(peer) * 2 + Number(found.labels.includes(addressLabel.outside));
+        isSelected = answers.get(key) ?? entry.matches(found.set);
+        answers.set(key, isSelected);
+      } else isSelected = entry.matches(found.set);
+      if (!isSelected) continue;
       entry.members.add(peer);
       found.matched.add(entry);
     }

@@ -96,6 +96,11 @@ export function withNamedPort(
   ]);
 }
 
+/** Labels of this source are known of the address, or of whether anybody of the cluster has it. */
+export function isOfAddress(source: string): boolean {
+  return source === 'cidr' || source === 'port' || source === 'peer';
+}
+
 /** What a selector asks of addresses. */
 export interface AddressTerms {
   readonly cidrs: readonly string[];

@@ -4,12 +4,12 @@
  * `ORACLE_SEED` repeats a run, `ORACLE_VERDICTS` makes it longer.
  */
 import { expect, test } from 'bun:test';
-import type { Cluster, Query } from './documents.ts';
-import { generateCluster } from './generate.ts';
-import { judge } from './oracle.ts';
-import { queriesOf } from './queries.ts';
-import { Random } from './random.ts';
-import { shrinkCluster } from './shrink.ts';
+import type { Cluster, Query } from '../oracle/documents.ts';
+import { generateCluster } from '../oracle/generate.ts';
+import { judge } from '../oracle/oracle.ts';
+import { queriesOf } from '../oracle/queries.ts';
+import { Random } from '../oracle/random.ts';
+import { shrinkCluster } from '../oracle/shrink.ts';
 import { compile, compiledVerdict } from './subject.ts';
 
 const verdictsMin = Number(process.env['ORACLE_VERDICTS'] ?? 1_000_000);

@@ -7,7 +7,7 @@ import { OfflineCluster, type SideVerdict } from '../../src/daemon/policy/offlin
 import { manifestModel } from '../../src/daemon/policy/offline-model.ts';
 import { parseDocuments } from '../../src/daemon/policy/parse.ts';
 import { formatProblem } from '../../src/k8s/problem.ts';
-import type { Cluster, Direction, Protocol, Query } from './documents.ts';
+import type { Cluster, Direction, Protocol, Query } from '../oracle/documents.ts';
 
 const protocolNumbers: Readonly<Record<Protocol, number>> = {
   TCP: 6,

@@ -6,10 +6,10 @@ import { expect, test } from 'bun:test';
 import { type Consideration, considerations, nearMisses } from '../../src/daemon/policy/explain.ts';
 import type { OfflineCluster } from '../../src/daemon/policy/offline.ts';
 import { ruleNames } from '../../src/daemon/policy/rule-name.ts';
-import type { Query } from './documents.ts';
-import { generateCluster } from './generate.ts';
-import { queriesOf } from './queries.ts';
-import { Random } from './random.ts';
+import type { Query } from '../oracle/documents.ts';
+import { generateCluster } from '../oracle/generate.ts';
+import { queriesOf } from '../oracle/queries.ts';
+import { Random } from '../oracle/random.ts';
 import { compile } from './subject.ts';
 
 const sidesMin = 60_000;
