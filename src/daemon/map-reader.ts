@@ -49,6 +49,7 @@ function shownMaps(maps: DatapathMaps): Shown[] {
     show(maps.endpoints, (ifindex) => `ifindex=${ifindex}`, text.endpointText),
     show(maps.ipcache, text.ipcacheKeyText, text.ipcacheText),
     show(maps.identityClass, text.identityClassKeyText, text.identityClassText),
+    show(maps.addressSets, text.ipcacheKeyText, text.addressSetText),
     show(maps.devices, (ifindex) => `ifindex=${ifindex}`, text.deviceText),
     show(maps.runtimeConfig, String, text.runtimeConfigText),
     {

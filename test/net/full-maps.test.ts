@@ -45,9 +45,15 @@ test('policy map: an endpoint whose policy does not fit is closed, with a status
   expect(await open(other.address[4])).toBe(40);
   const health = await node.health();
   expect(health.state).toBe('Warning');
-  expect(health.msg).toContain(`bpf-policy-map-max=${policyMax} entries deny everything`);
-  expect(health.msg).toContain(`default/server needs ${many.length}`);
+  const problem = `policy needs ${many.length} map entries of at most ${policyMax} (bpf-policy-map-max)`;
+  expect(health.msg).toContain(`default/server: ${problem}`);
   expect(health.msg).toContain('CiliumNetworkPolicy default/many ingress[0]');
+  expect(node.log).toContain('policy overflow');
+  const events = await node.run(['hubble', 'observe', 'agent-events', '--last', '50'], 'node', {
+    HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
+  });
+  const failure = events.stdout.split('\n').find((line) => line.includes(problem));
+  expect(failure).toContain('ENDPOINT_REGENERATE_FAILURE');
   const flows = await node.flows(200);
   const denied = flows.filter((flow) => flow.ingress_denied_by.length > 0);
   expect(denied.flatMap((flow) => flow.ingress_denied_by.flatMap((each) => each.labels))).toContain(

@@ -10,9 +10,8 @@ import { Table } from '../../kv/table.ts';
 import type { IdentityId } from '../identity/table.ts';
 
 /**
- * Who claims a prefix, best first: endpoints and addresses of this node, pods and
- * addresses of others,
- * blocks that policies name, the pod ranges, the world.
+ * Who claims a prefix, best first: endpoints and addresses of this node, pods and addresses of
+ * others, the pod ranges, blocks that policies name, the world.
  */
 export const ipcacheSources = [
   'local',

@@ -18,16 +18,22 @@ import { AddressSets, addressSetNone, type SetPair } from './address-sets.ts';
 import { CookieRegistry, type RuleRef } from './cookies.ts';
 import { entriesOf, type Grant, l4Codes } from './entries.ts';
 import { blame } from './overflow.ts';
-import { type PeerNumber, peerNumber } from './peer.ts';
+import type { PeerNumber } from './peer.ts';
 import { Places } from './places.ts';
 import type { ResolvedItem, ResolvedRule } from './resolve.ts';
-import { type Direction, directions, type PortRange } from './rule.ts';
 import {
-  type AddressTerms,
+  type CidrScope,
+  type Direction,
+  directions,
+  type PortRange,
+  type Selector,
+} from './rule.ts';
+import {
   addressLabel,
   addressTerms,
   labelSelector,
   labelSet,
+  outsideSelector,
   selects,
 } from './selector.ts';
 import { type PeerClasses, SelectorCache } from './selector-cache.ts';
@@ -95,11 +101,23 @@ interface CompiledRule {
   readonly cause: Readonly<Record<Direction, RuleRef>>;
   /** Its entries for ports by name differ from endpoint to endpoint. */
   readonly hasNamedPorts: boolean;
-  /** Every use of a selector as a peer. */
-  readonly peerKeys: readonly string[];
+  /** Every use of a selector for peers. */
+  readonly uses: readonly SelectorUse[];
+}
+
+/** A selector in a rule, and whom its blocks mean. */
+interface SelectorUse {
+  readonly selector: Selector;
+  readonly scope: CidrScope;
 }
 
 type Content = Omit<CompiledPolicy, 'subject' | 'identity'>;
+
+/** A policy of all who have the same rules, and the selectors that its entries follow from. */
+interface SharedContent {
+  readonly content: Content;
+  readonly selectors: ReadonlySet<string>;
+}
 
 const implicitPrefix = 'reserved:io.cilium.policy.derived-from=';
 const hostSelector = labelSelector(labelHost);
@@ -115,12 +133,14 @@ export class PolicyCompiler {
   readonly #labels = new Map<IdentityId, readonly string[]>();
   readonly #rules = new Map<string, CompiledRule>();
   readonly #rulesBySubject = new Map<string, Set<string>>();
-  readonly #rulesByPeer = new Map<string, Set<string>>();
   readonly #nodeRules = new Set<string>();
   readonly #local = new Map<PolicySubject, LocalSubject>();
   readonly #subjectsOf = new Map<IdentityId, Set<PolicySubject>>();
   readonly #dirty = new Set<PolicySubject>();
   readonly #policies = new Map<PolicySubject, CompiledPolicy>();
+  /** By the key of a selector of peers: whose policy follows from it. */
+  readonly #dependents = new Map<string, Set<PolicySubject>>();
+  readonly #selectorsOf = new Map<PolicySubject, ReadonlySet<string>>();
   /** Named ports of pods by address, and how many uses a name has in egress rules. */
   readonly #podPorts = new Map<string, string>();
   readonly #portUses = new Map<string, number>();
@@ -159,7 +179,6 @@ export class PolicyCompiler {
     this.#rules.set(row.key, rule);
     if (row.rule.subjectKind === 'node') this.#nodeRules.add(row.key);
     else link(this.#rulesBySubject, row.rule.subject.key, row.key);
-    for (const key of rule.peerKeys) link(this.#rulesByPeer, key, row.key);
     this.#markSubject(row);
   }
 
@@ -255,9 +274,11 @@ export class PolicyCompiler {
     const { blocks, spans } = this.sets.flush();
     for (const [id, sets] of this.#places.flush(spans)) this.#renewPeers(id, sets);
     const { peers, selectors } = this.selectors.flush();
-    for (const { selector } of selectors) this.#markPeer(selector.key);
+    for (const { selector } of selectors) {
+      for (const subject of this.#dependents.get(selector.key) ?? []) this.#dirty.add(subject);
+    }
     const policies = new Map<PolicySubject, CompiledPolicy | undefined>();
-    const shared = new Map<string, Content>();
+    const shared = new Map<string, SharedContent>();
     for (const subject of [...this.#dirty].sort()) {
       const before = this.#policies.get(subject);
       const after = this.#policyOf(subject, shared, before);
@@ -271,7 +292,7 @@ export class PolicyCompiler {
   }
 
   #addPeer(id: IdentityId, set: number): void {
-    this.selectors.addPeer(peerNumber(id, set), this.sets.labels(set));
+    this.selectors.meet(id, set, this.sets.labels(set));
   }
 
   #renewPeers(id: IdentityId, sets: Iterable<number>): void {
@@ -279,7 +300,7 @@ export class PolicyCompiler {
     for (const set of sets) {
       if (placed.has(set)) this.#addPeer(id, set);
       else if (id < identityMin && set === addressSetNone) continue;
-      else this.selectors.deletePeer(peerNumber(id, set));
+      else this.selectors.leave(id, set);
     }
   }
 
@@ -300,8 +321,8 @@ export class PolicyCompiler {
   #acquire(rule: CompiledRule, resolved: ResolvedRule): void {
     const { subject, subjectKind } = rule.row.rule;
     if (subjectKind === 'endpoint') this.subjects.acquire(subject);
-    for (const selector of peersOf(resolved)) {
-      const { cidrs, scope, ports } = addressTerms(selector);
+    for (const { selector, scope } of usesOf(resolved)) {
+      const { cidrs, ports } = addressTerms(selector);
       for (const cidr of cidrs) this.sets.acquire(cidr, scope);
       for (const name of ports) this.#usePort(name, 1);
       this.selectors.acquire(selector);
@@ -316,20 +337,18 @@ export class PolicyCompiler {
   }
 
   #withdraw(rule: CompiledRule): void {
-    const { row, peerKeys } = rule;
+    const { row, uses } = rule;
     this.#markSubject(row);
     if (row.rule.subjectKind === 'node') this.#nodeRules.delete(row.key);
     else {
       unlink(this.#rulesBySubject, row.rule.subject.key, row.key);
       this.subjects.release(row.rule.subject.key);
     }
-    for (const key of peerKeys) {
-      unlink(this.#rulesByPeer, key, row.key);
-      const selector = this.selectors.get(key)?.selector;
-      const { cidrs, scope, ports } = selector === undefined ? noTerms : addressTerms(selector);
+    for (const { selector, scope } of uses) {
+      const { cidrs, ports } = addressTerms(selector);
       for (const cidr of cidrs) this.sets.release(cidr, scope);
       for (const name of ports) this.#usePort(name, -1);
-      this.selectors.release(key);
+      this.selectors.release(selector.key);
     }
   }
 
@@ -345,21 +364,6 @@ export class PolicyCompiler {
       return;
     }
     for (const id of this.subjects.members(rule.subject.key)) this.#markIdentity(id);
-  }
-
-  #markPeer(selectorKey: string): void {
-    if (this.config.allowLocalhost && selectorKey === hostSelector.key) {
-      for (const subject of this.#local.keys()) this.#dirty.add(subject);
-    }
-    const subjects = new Set<string>();
-    for (const key of this.#rulesByPeer.get(selectorKey) ?? []) {
-      const row = this.#rules.get(key)?.row;
-      if (row === undefined) continue;
-      const mark = `${row.rule.subjectKind}\n${row.rule.subject.key}`;
-      if (subjects.has(mark)) continue;
-      subjects.add(mark);
-      this.#markSubject(row);
-    }
   }
 
   #selecting(local: LocalSubject): CompiledRule[] {
@@ -381,41 +385,54 @@ export class PolicyCompiler {
   /** The row that was there if nothing differs. */
   #policyOf(
     subject: PolicySubject,
-    shared: Map<string, Content>,
+    shared: Map<string, SharedContent>,
     before: CompiledPolicy | undefined,
   ): CompiledPolicy | undefined {
     const local = this.#local.get(subject);
     const labels = local && this.#labels.get(local.identity);
-    if (local === undefined || labels === undefined) return undefined;
+    if (local === undefined || labels === undefined) {
+      this.#depend(subject, new Set());
+      return undefined;
+    }
     const rules = this.#selecting(local);
     const isHost = local.nodeLabels !== undefined;
     const isInit = labels.includes(labelInit);
     const ports = rules.some((rule) => rule.hasNamedPorts) ? local.ports : '';
     const keys = rules.map((rule) => rule.row.key).join('\n');
     const sharedKey = `${isHost ? labelHost : ''}${isInit ? labelInit : ''}\n${ports}\n${keys}`;
-    let content = shared.get(sharedKey);
-    if (content === undefined) {
-      content = this.#content(rules, { isHost, isInit, ports });
-      shared.set(sharedKey, content);
-    }
+    const made = shared.get(sharedKey) ?? this.#content(rules, { isHost, isInit, ports });
+    shared.set(sharedKey, made);
+    this.#depend(subject, made.selectors);
+    const { content } = made;
     if (before !== undefined && sameContent(before, content)) return before;
     return { subject, identity: local.identity, ...content };
   }
 
-  #content(rules: readonly CompiledRule[], kind: SubjectKind): Content {
+  #depend(subject: PolicySubject, selectors: ReadonlySet<string>): void {
+    const before = this.#selectorsOf.get(subject) ?? new Set();
+    for (const key of before) if (!selectors.has(key)) unlink(this.#dependents, key, subject);
+    for (const key of selectors) if (!before.has(key)) link(this.#dependents, key, subject);
+    if (selectors.size === 0) this.#selectorsOf.delete(subject);
+    else this.#selectorsOf.set(subject, selectors);
+  }
+
+  #content(rules: readonly CompiledRule[], kind: SubjectKind): SharedContent {
     const ingress = this.#direction('ingress', rules, kind);
     const egress = this.#direction('egress', rules, kind);
     const entries = [...ingress.entries, ...egress.entries];
+    const grants = [...ingress.grants, ...egress.grants];
+    const selectors = new Set(grants.flatMap(({ peers }) => (peers === 'any' ? [] : peers.flat())));
     if (entries.length > this.config.entriesMax) {
-      return this.#overflown(entries.length, [...ingress.grants, ...egress.grants]);
+      return { content: this.#overflown(entries.length, grants), selectors };
     }
-    return {
+    const content = {
       ingressEnforced: ingress.enforced,
       egressEnforced: egress.enforced,
       denyCookie: { ingress: ingress.denyCookie, egress: egress.denyCookie },
       entries,
       overflow: undefined,
     };
+    return { content, selectors };
   }
 
   /** Half a policy is none: it would allow what a missing entry denies, or deny what it should not. */
@@ -480,8 +497,6 @@ interface SubjectKind {
   readonly ports: string;
 }
 
-const noTerms: AddressTerms = { cidrs: [], scope: 'outside', ports: [] };
-
 function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): CompiledRule {
   const { kind, namespace, name, ruleIndex, labels, revision, rule } = row;
   const policy: Omit<CookiePolicy, 'items'> = {
@@ -502,7 +517,10 @@ function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): CompiledRule {
         tier: rule.tier,
         order: `${String(rule.priority).padStart(5, '0')}\n${name}\n${place}`,
         action: each.item.action,
-        peers: each.peers === 'any' ? 'any' : each.peers.map((peer) => [peer.key]),
+        peers:
+          each.peers === 'any'
+            ? 'any'
+            : each.peers.map((term) => term.map((selector) => selector.key)),
         codes: l4Codes(each.ports),
       };
       return { grant, resolved: each };
@@ -513,7 +531,7 @@ function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): CompiledRule {
     items: { ingress: compile('ingress'), egress: compile('egress') },
     cause: { ingress: cause('ingress'), egress: cause('egress') },
     hasNamedPorts: resolved.ingress.some((each) => each.named.length > 0),
-    peerKeys: [...peersOf(resolved)].map((selector) => selector.key),
+    uses: [...usesOf(resolved)],
   };
 }
 
@@ -599,12 +617,15 @@ function implicitGrant(direction: Direction, reason: string, peers: Grant['peers
   };
 }
 
-/** Every use of a selector as a peer, repeated as often as it is used. */
-function* peersOf(resolved: ResolvedRule) {
+/** Every use of a selector for peers, repeated as often as it is used. */
+function* usesOf(resolved: ResolvedRule): IterableIterator<SelectorUse> {
   for (const direction of directions) {
     for (const { peers, item } of resolved[direction]) {
-      if (peers !== 'any') yield* peers;
-      yield* item.requires;
+      for (const term of peers === 'any' ? [] : peers) {
+        const scope = term.includes(outsideSelector) ? 'outside' : 'address';
+        for (const selector of term) yield { selector, scope };
+      }
+      for (const selector of item.requires) yield { selector, scope: 'address' };
     }
   }
 }
@@ -639,13 +660,13 @@ function sameEntries(a: readonly PolicyEntry[], b: readonly PolicyEntry[]): bool
   });
 }
 
-function link(map: Map<string, Set<string>>, key: string, value: string): void {
+function link<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const set = map.get(key);
   if (set === undefined) map.set(key, new Set([value]));
   else set.add(value);
 }
 
-function unlink(map: Map<string, Set<string>>, key: string, value: string): void {
+function unlink<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const set = map.get(key);
   if (set?.delete(value) === true && set.size === 0) map.delete(key);
 }

@@ -7,10 +7,9 @@
  */
 
 import type { RuleRef } from './cookies.ts';
-import type { PeerClass } from './partition.ts';
 import { classAny } from './peer.ts';
 import type { Action, Direction, PortRange, Tier } from './rule.ts';
-import type { CachedSelector } from './selector-cache.ts';
+import type { CachedSelector, PeerClass } from './selector-cache.ts';
 import type { PolicyEntry } from './table.ts';
 
 /** One list entry of a rule, or an implicit one, as it applies to an endpoint. */
@@ -90,8 +89,8 @@ export type CookieOf = (direction: Direction, refs: readonly RuleRef[]) => numbe
 /** Where classes and groups of selectors are found. */
 export interface ClassSource {
   get(key: string): CachedSelector | undefined;
-  classesOf(key: string): ReadonlySet<PeerClass<CachedSelector>>;
-  groupsOf(key: string): ReadonlySet<PeerClass<CachedSelector>>;
+  classesOf(entries: readonly CachedSelector[]): readonly PeerClass[];
+  groupsOf(entries: readonly CachedSelector[]): readonly PeerClass[];
 }
 
 export interface EntriesInput {
@@ -137,8 +136,6 @@ export function entriesOf(
 
 type Row = Omit<PolicyEntry, 'classId'>;
 
-type AnyClass = PeerClass<CachedSelector>;
-
 interface WideGrant {
   readonly grant: Grant;
   readonly alternatives: readonly (readonly CachedSelector[])[];
@@ -147,17 +144,17 @@ interface WideGrant {
 interface Levels {
   readonly any: readonly Grant[];
   readonly wide: readonly WideGrant[];
-  readonly groups: ReadonlyMap<AnyClass, readonly Grant[]>;
-  readonly classes: ReadonlyMap<AnyClass, readonly Grant[]>;
+  readonly groups: ReadonlyMap<PeerClass, readonly Grant[]>;
+  readonly classes: ReadonlyMap<PeerClass, readonly Grant[]>;
 }
 
 /** By whom a grant names: anybody, groups (only wide selectors), or classes. */
 function levelsOf(grants: readonly Grant[], source: ClassSource): Levels {
   const any: Grant[] = [];
   const wide: WideGrant[] = [];
-  const groups = new Map<AnyClass, Grant[]>();
-  const classes = new Map<AnyClass, Grant[]>();
-  const put = (map: Map<AnyClass, Grant[]>, each: AnyClass, grant: Grant) => {
+  const groups = new Map<PeerClass, Grant[]>();
+  const classes = new Map<PeerClass, Grant[]>();
+  const put = (map: Map<PeerClass, Grant[]>, each: PeerClass, grant: Grant) => {
     const own = map.get(each);
     if (own === undefined) map.set(each, [grant]);
     else if (own.at(-1) !== grant) own.push(grant);
@@ -172,30 +169,19 @@ function levelsOf(grants: readonly Grant[], source: ClassSource): Levels {
       const entries = keys.flatMap((key) => source.get(key) ?? []);
       const isWide = entries.length > 0 && entries.every((entry) => entry.isWide);
       if (isWide) alternatives.push(entries);
-      for (const each of selectedByAll(keys, isWide, source)) {
-        put(isWide ? groups : classes, each, grant);
-      }
+      const selected = isWide ? source.groupsOf(entries) : source.classesOf(entries);
+      for (const each of selected) put(isWide ? groups : classes, each, grant);
     }
     if (alternatives.length > 0) wide.push({ grant, alternatives });
   }
   return { any, wide, groups, classes };
 }
 
-function* selectedByAll(
-  keys: readonly string[],
-  byGroup: boolean,
-  source: ClassSource,
-): IterableIterator<AnyClass> {
-  const sets = keys.map((key) => (byGroup ? source.groupsOf(key) : source.classesOf(key)));
-  const [smallest = new Set<AnyClass>(), ...others] = sets.sort((a, b) => a.size - b.size);
-  for (const each of smallest) if (others.every((set) => set.has(each))) yield each;
-}
-
 function isSelectedBy(
-  each: AnyClass,
+  each: PeerClass,
   alternatives: readonly (readonly CachedSelector[])[],
 ): boolean {
-  return alternatives.some((all) => all.every((entry) => each.selectors.has(entry)));
+  return alternatives.some((all) => all.every((entry) => each.has(entry)));
 }
 
 /** Grants by code. */

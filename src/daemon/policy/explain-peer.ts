@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from '../../net/address.ts';
 import { prefixContains, requirePrefix } from '../../net/prefix.ts';
 import { parseLabel } from '../identity/table.ts';
 import type { End, OfflineCluster } from './offline.ts';
-import { resolveRule } from './resolve.ts';
+import { type PeerTerm, resolveRule } from './resolve.ts';
 import type { Direction, Peer, Requirement, Rule, RuleItem, Selector } from './rule.ts';
 import { labelSet, namespaceLabelKey, namespaceLabelsPrefix, selects } from './selector.ts';
 
@@ -33,9 +33,9 @@ export function peerFailure(
   for (const peer of item.peers) {
     const one: RuleItem = { ...item, peers: [peer], ports: undefined };
     const [found] = resolveRule({ ...rule, [direction]: [one] }, cluster.references)[direction];
-    const selectors = found === undefined || found.peers === 'any' ? [] : found.peers;
-    if (selectors.some((selector) => selects(selector, labels))) return undefined;
-    const failure = failureOf(peer, selectors, end, cluster);
+    const terms = found === undefined || found.peers === 'any' ? [] : found.peers;
+    if (terms.some((term) => term.every((each) => selects(each, labels)))) return undefined;
+    const failure = failureOf(peer, terms, end, cluster);
     if (nearest === undefined || failure.failed < nearest.failed) nearest = failure;
   }
   return nearest;
@@ -43,7 +43,7 @@ export function peerFailure(
 
 function failureOf(
   peer: Peer,
-  selectors: readonly Selector[],
+  terms: readonly PeerTerm[],
   end: End,
   cluster: OfflineCluster,
 ): Failure {
@@ -54,7 +54,7 @@ function failureOf(
       return cidrFailure(peer, end);
     case 'cidr-group': {
       const name = peer.name === undefined ? 'by labels' : JSON.stringify(peer.name);
-      if (selectors.length === 0) {
+      if (terms.length === 0) {
         return { failed: 1, reason: `CiliumCIDRGroup ${name} does not exist or has no block` };
       }
       if (end.pod !== undefined) return { failed: 2, reason: notOutside(end, `the group ${name}`) };
@@ -62,7 +62,7 @@ function failureOf(
     }
     case 'service': {
       const name = peer.name === undefined ? 'by labels' : `${peer.namespace}/${peer.name}`;
-      return selectors.length === 0
+      return terms.length === 0
         ? { failed: 1, reason: `Service ${name} does not exist or has no backends` }
         : { failed: 1, reason: `${shown(end)} is no backend of Service ${name}` };
     }

@@ -6,8 +6,14 @@
 
 import type { Grant } from './entries.ts';
 import type { SelectorCache } from './selector-cache.ts';
+import type { Overflow } from './table.ts';
 
 const blamedMax = 3;
+
+/** What a person is told of an endpoint that is closed for it. */
+export function describeOverflow({ needed, max, blame: worst }: Overflow): string {
+  return `policy needs ${needed} map entries of at most ${max} (bpf-policy-map-max): all is denied; ${worst.join('; ')}`;
+}
 
 /** Rules and selectors by the entries that they need before any merging. */
 export function blame(grants: readonly Grant[], selectors: SelectorCache): string[] {
@@ -22,7 +28,7 @@ export function blame(grants: readonly Grant[], selectors: SelectorCache): strin
       continue;
     }
     for (const keys of peers) {
-      const classes = Math.min(...keys.map((key) => classCount(key, selectors)));
+      const classes = classCount(keys, selectors);
       const selector = keys.join(' and ') || 'every identity';
       const text = `${named} for each of ${classes} peer classes of ${selector})`;
       costs.push({ text, cost: codes.length * classes });
@@ -32,7 +38,8 @@ export function blame(grants: readonly Grant[], selectors: SelectorCache): strin
   return costs.slice(0, blamedMax).map(({ text }) => text);
 }
 
-function classCount(key: string, selectors: SelectorCache): number {
-  const isWide = selectors.get(key)?.isWide === true;
-  return isWide ? selectors.groupsOf(key).size : selectors.classesOf(key).size;
+function classCount(keys: readonly string[], selectors: SelectorCache): number {
+  const entries = keys.flatMap((key) => selectors.get(key) ?? []);
+  const isWide = entries.every((entry) => entry.isWide);
+  return (isWide ? selectors.groupsOf(entries) : selectors.classesOf(entries)).length;
 }

@@ -1,29 +1,30 @@
 /**
  * @module
- * Peers in classes: two peers are in the same class if the same selectors select both. A class keeps
- * its number while selectors come and go; only what has to part or to meet gets another one. So a
- * selector that selects whole classes changes nothing in the kernel but its own policy's entries.
+ * Members (identities, or address sets) in classes: two are in the same class if the same selectors
+ * select both. A class keeps its number while selectors come and go; only what has to part or to
+ * meet gets another one. So a selector that selects whole classes changes nothing in the kernel but
+ * its own policy's entries.
  */
 
-import { classNone, type PeerNumber } from './peer.ts';
+import { classNone } from './peer.ts';
 
 /** A selector as a partition needs it. */
-export interface Member {
-  readonly members: ReadonlySet<PeerNumber>;
+export interface Membership {
+  readonly members: ReadonlySet<number>;
   /** Random; the sum over a class's selectors finds the class. */
   readonly hash: number;
 }
 
-export interface PeerClass<S extends Member> {
-  /** What policy maps are keyed by. Never given twice, except `classNone`. */
+export interface MemberClass<S extends Membership> {
+  /** Never given twice, except `classNone`. */
   readonly id: number;
   readonly selectors: ReadonlySet<S>;
-  readonly members: ReadonlySet<PeerNumber>;
+  readonly members: ReadonlySet<number>;
 }
 
-interface Class<S extends Member> extends PeerClass<S> {
+interface Class<S extends Membership> extends MemberClass<S> {
   readonly selectors: Set<S>;
-  readonly members: Set<PeerNumber>;
+  readonly members: Set<number>;
   /** Of the selectors. */
   signature: number;
 }
@@ -35,56 +36,42 @@ export function selectorHash(): number {
   return Math.floor(Math.random() * hashModulus);
 }
 
-export class Partition<S extends Member> {
-  readonly #idBase: number;
+export class Partition<S extends Membership> {
   #lastId = classNone;
   readonly #classes = new Set<Class<S>>();
-  readonly #byPeer = new Map<PeerNumber, Class<S>>();
+  readonly #byMember = new Map<number, Class<S>>();
   readonly #bySelector = new Map<S, Set<Class<S>>>();
   readonly #bySignature = new Map<number, Class<S>[]>();
-  /** Class of a peer at the last flush, for those that something happened to since. */
-  readonly #before = new Map<PeerNumber, number | undefined>();
-  readonly #changedSelectors = new Set<S>();
-
-  /** Numbers of classes begin above the base. */
-  constructor(idBase: number) {
-    this.#idBase = idBase;
-  }
+  /** Class of a member at the last flush, for those that something happened to since. */
+  readonly #before = new Map<number, Class<S> | undefined>();
 
   get size(): number {
     return this.#classes.size;
   }
 
-  classOf(peer: PeerNumber): PeerClass<S> | undefined {
-    return this.#byPeer.get(peer);
+  classOf(member: number): MemberClass<S> | undefined {
+    return this.#byMember.get(member);
   }
 
-  classesOf(selector: S): ReadonlySet<PeerClass<S>> {
+  classesOf(selector: S): ReadonlySet<MemberClass<S>> {
     return this.#bySelector.get(selector) ?? new Set();
-  }
-
-  /** Of the class with this number; it is looked for. */
-  members(id: number): ReadonlySet<PeerNumber> {
-    for (const each of this.#classes) if (each.id === id) return each.members;
-    return new Set();
   }
 
   /** The selector tells its members from the others from now on. */
   addSelector(selector: S): void {
-    const parts = new Map<Class<S>, PeerNumber[]>();
-    for (const peer of selector.members) {
-      const found = this.#byPeer.get(peer);
+    const parts = new Map<Class<S>, number[]>();
+    for (const member of selector.members) {
+      const found = this.#byMember.get(member);
       if (found === undefined) continue;
       const part = parts.get(found);
-      if (part === undefined) parts.set(found, [peer]);
-      else part.push(peer);
+      if (part === undefined) parts.set(found, [member]);
+      else part.push(member);
     }
     for (const [whole, part] of parts) {
       if (part.length < whole.members.size || whole.id === classNone) {
         this.#split(whole, part, selector);
       } else this.#select(whole, selector);
     }
-    this.#changedSelectors.add(selector);
   }
 
   removeSelector(selector: S): void {
@@ -97,52 +84,48 @@ export class Partition<S extends Member> {
         this.#unselect(each, selector);
       } else this.#move([...each.members], each, twin);
     }
-    this.#changedSelectors.delete(selector);
   }
 
-  /** A peer that is new, or that other selectors select now. */
-  place(peer: PeerNumber, selectors: ReadonlySet<S>): void {
-    const before = this.#byPeer.get(peer);
+  /** A member that is new, or that other selectors select now. */
+  place(member: number, selectors: ReadonlySet<S>): void {
+    const before = this.#byMember.get(member);
     const target = this.#find(selectors) ?? this.#create(selectors);
     if (before === target) return;
-    this.#remember(peer);
-    before?.members.delete(peer);
-    target.members.add(peer);
-    this.#byPeer.set(peer, target);
+    this.#remember(member);
+    before?.members.delete(member);
+    target.members.add(member);
+    this.#byMember.set(member, target);
     if (before !== undefined && before.members.size === 0) this.#delete(before);
   }
 
-  remove(peer: PeerNumber): void {
-    const found = this.#byPeer.get(peer);
+  remove(member: number): void {
+    const found = this.#byMember.get(member);
     if (found === undefined) return;
-    this.#remember(peer);
-    found.members.delete(peer);
-    this.#byPeer.delete(peer);
+    this.#remember(member);
+    found.members.delete(member);
+    this.#byMember.delete(member);
     if (found.members.size === 0) this.#delete(found);
   }
 
-  /** Class by peer where it changed (undefined: gone), and selectors whose set of classes is another. */
-  flush(): { readonly peers: Map<PeerNumber, number | undefined>; readonly selectors: Set<S> } {
-    const peers = new Map<PeerNumber, number | undefined>();
-    for (const [peer, before] of this.#before) {
-      const id = this.#byPeer.get(peer)?.id;
-      if (id !== before) peers.set(peer, id);
+  /** Members whose class is another or that are gone, since the last call. */
+  flush(): number[] {
+    const members: number[] = [];
+    for (const [member, before] of this.#before) {
+      if (this.#byMember.get(member) !== before) members.push(member);
     }
     this.#before.clear();
-    const selectors = new Set(this.#changedSelectors);
-    this.#changedSelectors.clear();
-    return { peers, selectors };
+    return members;
   }
 
   /** The smaller side moves; a class without selectors is the one that has to keep its number. */
-  #split(whole: Class<S>, part: readonly PeerNumber[], selector: S): void {
+  #split(whole: Class<S>, part: readonly number[], selector: S): void {
     const selected = new Set(whole.selectors).add(selector);
     if (whole.id === classNone || part.length * 2 <= whole.members.size) {
       this.#move(part, whole, this.#create(selected));
       return;
     }
     const moving = new Set(part);
-    const rest = [...whole.members].filter((peer) => !moving.has(peer));
+    const rest = [...whole.members].filter((member) => !moving.has(member));
     const { selectors } = whole;
     this.#select(whole, selector);
     const others = new Set(selectors);
@@ -150,18 +133,18 @@ export class Partition<S extends Member> {
     this.#move(rest, whole, this.#find(others) ?? this.#create(others));
   }
 
-  #move(peers: readonly PeerNumber[], from: Class<S>, to: Class<S>): void {
-    for (const peer of peers) {
-      this.#remember(peer);
-      from.members.delete(peer);
-      to.members.add(peer);
-      this.#byPeer.set(peer, to);
+  #move(members: readonly number[], from: Class<S>, to: Class<S>): void {
+    for (const member of members) {
+      this.#remember(member);
+      from.members.delete(member);
+      to.members.add(member);
+      this.#byMember.set(member, to);
     }
     if (from.members.size === 0) this.#delete(from);
   }
 
   #create(selectors: ReadonlySet<S>): Class<S> {
-    const id = selectors.size === 0 ? classNone : this.#idBase + ++this.#lastId;
+    const id = selectors.size === 0 ? classNone : ++this.#lastId;
     const signature = signatureOf(selectors);
     const made: Class<S> = { id, selectors: new Set(selectors), members: new Set(), signature };
     this.#classes.add(made);
@@ -177,7 +160,6 @@ export class Partition<S extends Member> {
       const classes = this.#bySelector.get(selector);
       classes?.delete(gone);
       if (classes?.size === 0) this.#bySelector.delete(selector);
-      this.#changedSelectors.add(selector);
     }
   }
 
@@ -203,11 +185,10 @@ export class Partition<S extends Member> {
     const classes = this.#bySelector.get(selector);
     if (classes === undefined) this.#bySelector.set(selector, new Set([made]));
     else classes.add(made);
-    this.#changedSelectors.add(selector);
   }
 
-  #remember(peer: PeerNumber): void {
-    if (!this.#before.has(peer)) this.#before.set(peer, this.#byPeer.get(peer)?.id);
+  #remember(member: number): void {
+    if (!this.#before.has(member)) this.#before.set(member, this.#byMember.get(member));
   }
 
   #find(selectors: ReadonlySet<S>): Class<S> | undefined {
@@ -242,7 +223,7 @@ export class Partition<S extends Member> {
 }
 
 /** In any order the same; two sets with one signature are still compared. */
-function signatureOf(selectors: Iterable<Member>): number {
+function signatureOf(selectors: Iterable<Membership>): number {
   let sum = 0;
   for (const { hash } of selectors) sum = (sum + hash) % hashModulus;
   return sum;

@@ -6,7 +6,7 @@
 
 import type { CompiledPolicy, PolicyCompiler } from './compiler.ts';
 import { formatLabelModel, formatRules, goEscape, type LabelModel } from './format.ts';
-import { classAny, groupBase, type PeerNumber } from './peer.ts';
+import { classAny, groupBase, identityOf, type PeerNumber } from './peer.ts';
 import {
   type Direction,
   directions,
@@ -15,7 +15,6 @@ import {
   type Selector,
 } from './rule.ts';
 import { printSelector, selectorOf } from './selector.ts';
-import { identitiesOf } from './selector-cache.ts';
 import type { PolicyRuleRow, PolicySubject } from './table.ts';
 
 export interface PolicyModel {
@@ -72,8 +71,8 @@ export function selectorsModel(compiler: PolicyCompiler): SelectorModel[] {
     for (const id of ids) known.ids.add(id);
     byKey.set(selector.key, { ...known, users: known.users + users });
   };
-  for (const { selector, members, uses } of compiler.selectors.selectors()) {
-    count(selector, identitiesOf(members), uses);
+  for (const { selector, uses } of compiler.selectors.selectors()) {
+    count(selector, compiler.selectors.identities(selector.key), uses);
   }
   for (const { selector, members, uses } of compiler.subjects.selectors()) {
     count(selector, members, uses);
@@ -138,7 +137,7 @@ function peersOf(
     if (entry.direction !== direction || entry.proto !== 0 || entry.deny !== deny) continue;
     if (entry.isDefault) continue;
     if (entry.classId === classAny) ids.add(0);
-    else for (const id of identitiesOf(membersOf(compiler, entry.classId))) ids.add(id);
+    else for (const peer of membersOf(compiler, entry.classId)) ids.add(identityOf(peer));
   }
   return ids.size === 0 ? null : [...ids].sort((a, b) => a - b);
 }

@@ -26,12 +26,13 @@ import {
   type Selector,
 } from './rule.ts';
 import {
-  cidrSelector,
+  blockSelector,
   labelSet,
   namespaceLabelKey,
+  outsideSelector,
+  portSelector,
   selectorOf,
   selects,
-  withNamedPort,
 } from './selector.ts';
 
 /** The objects that rules may refer to. */
@@ -46,10 +47,13 @@ export interface References {
 /** What a rule depends on besides itself. */
 export type ReferenceKind = 'cidr-group' | 'service' | 'nodes' | 'named-port';
 
+/** Selectors that must all select a peer: of its identity, or of its address. */
+export type PeerTerm = readonly Selector[];
+
 /** One list entry as the compiler takes it. An entry may become several. */
 export interface ResolvedItem {
   readonly item: RuleItem;
-  readonly peers: readonly Selector[] | 'any';
+  readonly peers: readonly PeerTerm[] | 'any';
   /** Undefined is everything. */
   readonly ports: readonly PortRange[] | undefined;
   /** Ports of the receiving endpoint itself, in ingress. */
@@ -80,7 +84,7 @@ export function resolveRule(rule: Rule, references: References): ResolvedRule {
 }
 
 function resolveItem(item: RuleItem, direction: Direction, references: References): ResolvedItem[] {
-  const peers: readonly Selector[] | 'any' =
+  const peers: readonly PeerTerm[] | 'any' =
     item.peers === 'any' ? 'any' : item.peers.flatMap((peer) => resolvePeer(peer, references));
   if (item.ports === undefined) return [{ item, peers, ports: undefined, named: [] }];
   const ports = item.ports.filter((port): port is PortRange => !isNamed(port));
@@ -93,7 +97,7 @@ function resolveItem(item: RuleItem, direction: Direction, references: Reference
 /** One entry for each number that the name has on any pod, for the pods where it has it. */
 function resolveNamed(
   item: RuleItem,
-  peers: readonly Selector[] | 'any',
+  peers: readonly PeerTerm[] | 'any',
   { name, proto }: NamedPort,
   references: References,
 ): ResolvedItem[] {
@@ -103,12 +107,12 @@ function resolveNamed(
       if (port.name === name && port.proto === proto) numbers.add(port.port);
     }
   }
-  const selectors = peers === 'any' ? [selectorOf({})] : peers;
+  const terms: readonly PeerTerm[] = peers === 'any' ? [[]] : peers;
   return [...numbers]
     .sort((a, b) => a - b)
     .map((port) => ({
       item,
-      peers: selectors.map((selector) => withNamedPort(selector, name, proto, port)),
+      peers: terms.map((term) => [...term, portSelector(name, proto, port)]),
       ports: [{ proto, first: port, last: port }],
       named: [],
     }));
@@ -118,12 +122,12 @@ export function isNamed(port: PortMatch): port is NamedPort {
   return 'name' in port;
 }
 
-function resolvePeer(peer: Peer, references: References): Selector[] {
+function resolvePeer(peer: Peer, references: References): PeerTerm[] {
   switch (peer.kind) {
     case 'labels':
-      return [peer.selector];
+      return [[peer.selector]];
     case 'cidr':
-      return [cidrSelector(peer.cidr, peer.except, peer.scope)];
+      return [blockTerm(peer.cidr, peer.except, peer.scope)];
     case 'cidr-group':
       return cidrGroups(peer, references);
     case 'service':
@@ -135,8 +139,8 @@ function resolvePeer(peer: Peer, references: References): Selector[] {
 
 type PeerOf<K extends Peer['kind']> = Extract<Peer, { kind: K }>;
 
-function cidrGroups(peer: PeerOf<'cidr-group'>, references: References): Selector[] {
-  const found: Selector[] = [];
+function cidrGroups(peer: PeerOf<'cidr-group'>, references: References): PeerTerm[] {
+  const found: PeerTerm[] = [];
   for (const { name, labels, cidrs } of references.cidrGroups()) {
     const isMeant =
       peer.selector === undefined ? name === peer.name : matches(peer.selector, labels);
@@ -147,15 +151,15 @@ function cidrGroups(peer: PeerOf<'cidr-group'>, references: References): Selecto
       const around = (each: string) => prefixCovers(requirePrefix(each), outer);
       // A group's block that lies within an excepted one is excepted as a whole.
       if (peer.except.some(around)) continue;
-      found.push(cidrSelector(cidr, peer.except.filter(inside), 'outside'));
+      found.push(blockTerm(cidr, peer.except.filter(inside), 'outside'));
     }
   }
   return found;
 }
 
 /** Backends of a service without a selector are addresses, those of another one are pods. */
-function services(peer: PeerOf<'service'>, references: References): Selector[] {
-  const found: Selector[] = [];
+function services(peer: PeerOf<'service'>, references: References): PeerTerm[] {
+  const found: PeerTerm[] = [];
   for (const service of references.services()) {
     if (peer.namespace !== undefined && service.namespace !== peer.namespace) continue;
     const isMeant =
@@ -167,27 +171,32 @@ function services(peer: PeerOf<'service'>, references: References): Selector[] {
     if (labels.length > 0) {
       const own = labels.map(([key, value]) => [`k8s:${key}`, value]);
       const namespace = { [`k8s:${namespaceLabelKey}`]: service.namespace };
-      found.push(selectorOf({ ...Object.fromEntries(own), ...namespace }));
+      found.push([selectorOf({ ...Object.fromEntries(own), ...namespace })]);
       continue;
     }
     for (const { addresses } of references.endpoints(service.namespace, service.name)) {
-      found.push(...addresses.map((address) => addressSelector(address, 'outside')));
+      found.push(...addresses.map((address) => addressTerm(address, 'outside')));
     }
   }
   return found;
 }
 
-function nodes(selector: Selector, references: References): Selector[] {
-  const found: Selector[] = [];
+function nodes(selector: Selector, references: References): PeerTerm[] {
+  const found: PeerTerm[] = [];
   for (const { labels, addresses } of references.nodes()) {
     if (!matches(selector, labels)) continue;
-    found.push(...addresses.map((address) => addressSelector(address, 'address')));
+    found.push(...addresses.map((address) => addressTerm(address, 'address')));
   }
   return found;
 }
 
-function addressSelector(address: string, scope: CidrScope): Selector {
-  return cidrSelector(formatPrefix(hostPrefix(requireAddress(address))), [], scope);
+function addressTerm(address: string, scope: CidrScope): PeerTerm {
+  return blockTerm(formatPrefix(hostPrefix(requireAddress(address))), [], scope);
+}
+
+function blockTerm(cidr: string, except: readonly string[], scope: CidrScope): PeerTerm {
+  const block = blockSelector(cidr, except);
+  return scope === 'outside' ? [outsideSelector, block] : [block];
 }
 
 /** Labels of an object, under whatever source the selector asks for. */

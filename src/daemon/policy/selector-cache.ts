@@ -1,13 +1,14 @@
 /**
  * @module
- * Which peers each selector in use selects, kept up to date from both sides: a new peer is tried
- * against the selectors that can match it, a new selector against the peers that it can match. Sorts
- * the peers into classes on the way; the compiler reads both.
+ * Which peers each selector in use selects, kept up to date from both sides, and the classes of
+ * peers that follow from it. A selector asks for labels of an identity, or for an address: the first
+ * kind is tried against identities, the second against address sets. So a class is a class of
+ * identities at an address set, and a rule about addresses need not look at the identities at all.
  */
 
 import { type IdentityId, parseLabel } from '../identity/table.ts';
 import { addressSetNone } from './address-sets.ts';
-import { type Member, Partition, type PeerClass, selectorHash } from './partition.ts';
+import { type Membership, Partition, selectorHash } from './partition.ts';
 import {
   addressSetOf,
   classNone,
@@ -16,49 +17,33 @@ import {
   type PeerNumber,
   peerNumber,
 } from './peer.ts';
+import { elsewhere, PeerClassTable } from './peer-classes.ts';
 import type { Selector } from './rule.ts';
-import {
-  addressLabel,
-  addressTerms,
-  anchorsOf,
-  isOfAddress,
-  type LabelSet,
-  labelSet,
-  matcherOf,
-} from './selector.ts';
+import { anchorsOf, isAboutAddress, type LabelSet, labelSet, matcherOf } from './selector.ts';
 
-/** A selector in use. */
-export interface CachedSelector extends Member {
+/** A selector in use. Its members are identities, or address sets if it asks for an address. */
+export interface CachedSelector extends Membership {
   readonly selector: Selector;
   readonly uses: number;
-  /** Selects so many peers that policy maps have it by groups; see `groups`. */
+  readonly isAddress: boolean;
+  /** Selects so many peers that policy maps have it by groups. */
   readonly isWide: boolean;
 }
 
 interface Entry extends CachedSelector {
   readonly anchors: readonly string[];
   readonly matches: (labels: LabelSet) => boolean;
-  /** Asks for an address: then it is found by labels of address sets alone. */
-  readonly isAboutAddress: boolean;
-  readonly members: Set<PeerNumber>;
+  readonly members: Set<number>;
   uses: number;
   isWide: boolean;
 }
 
-interface Peer {
-  /** Of the identity, and of the address set. */
-  readonly labels: readonly string[];
-  readonly extra: readonly string[];
-  readonly set: LabelSet;
-  readonly matched: Set<Entry>;
-}
-
-/** What a flush found. */
-export interface ClassChanges {
-  /** Class and group by peer; undefined if the peer is gone. */
-  readonly peers: ReadonlyMap<PeerNumber, PeerClasses | undefined>;
-  /** Selectors that policies must have other entries for. */
-  readonly selectors: ReadonlySet<CachedSelector>;
+/** A class or a group, as entries of policies need it. */
+export interface PeerClass {
+  /** What policy maps are keyed by. */
+  readonly id: number;
+  has(selector: CachedSelector): boolean;
+  readonly members: ReadonlySet<PeerNumber>;
 }
 
 export interface PeerClasses {
@@ -66,9 +51,24 @@ export interface PeerClasses {
   readonly groupId: number;
 }
 
-/** A selector with more peers than this is wide. */
-const wideMin = 128;
+/** What a flush found. */
+export interface ClassChanges {
+  /** Class and group by peer, where they changed; undefined if the peer is gone. */
+  readonly peers: ReadonlyMap<PeerNumber, PeerClasses | undefined>;
+  /** Selectors that policies must have other entries for. */
+  readonly selectors: ReadonlySet<CachedSelector>;
+}
 
+/** An identity or an address set, with the selectors that its labels match. */
+interface Matched {
+  readonly id: number;
+  readonly labels: readonly string[];
+  readonly parsed: LabelSet;
+  readonly selectors: Set<Entry>;
+}
+
+/** A selector with more classes than this is wide. */
+const wideMin = 128;
 const unanchored = '';
 
 /**
@@ -76,19 +76,32 @@ const unanchored = '';
  * selectors needs an entry for each group instead of one for each class: few, however many peers.
  */
 export class SelectorCache {
-  readonly classes = new Partition<Entry>(0);
-  readonly groups = new Partition<Entry>(groupBase);
+  readonly #labelClasses = new Partition<Entry>();
+  readonly #labelGroups = new Partition<Entry>();
+  readonly #setGroups = new Partition<Entry>();
+  readonly classes = new PeerClassTable<Entry>(0, ({ label, place }) => {
+    this.#touch(label.selectors, false);
+    this.#touch(place.selectors, false);
+  });
+  readonly groups = new PeerClassTable<Entry>(groupBase, ({ label, place }) => {
+    this.#touch(label.selectors, true);
+    this.#touch(place.selectors, true);
+  });
   readonly #selectors = new Map<string, Entry>();
   readonly #selectorsByAnchor = new Map<string, Set<Entry>>();
-  readonly #peers = new Map<PeerNumber, Peer>();
-  /** Identities by their labels, other peers by those of their address set. */
-  readonly #peersByLabel = new Map<string, Set<PeerNumber>>();
-  readonly #peersByAddress = new Map<string, Set<PeerNumber>>();
-  /** The peers that an identity is met as. */
-  readonly #variants = new Map<IdentityId, Set<PeerNumber>>();
-  readonly #extras = new Map<number, readonly string[]>();
-  /** Whose number of members changed. */
+  readonly #identities = new Map<number, Matched>();
+  readonly #identitiesByLabel = new Map<string, Set<number>>();
+  readonly #sets = new Map<number, Matched>();
+  readonly #setsByLabel = new Map<string, Set<number>>();
+  /** Address sets where an identity is met. */
+  readonly #setsOf = new Map<number, Set<number>>();
+  /** How many identities are met in a set. */
+  readonly #meetings = new Map<number, number>();
+  readonly #moved = new Set<PeerNumber>();
+  /** Whether they are wide is to be looked at. */
   readonly #resized = new Set<Entry>();
+  /** That policies must have other entries for. */
+  readonly #changed = new Set<Entry>();
   readonly #unused = new Set<Entry>();
 
   /** Those in use. */
@@ -100,138 +113,141 @@ export class SelectorCache {
     return this.#selectors.get(key);
   }
 
-  members(key: string): ReadonlySet<PeerNumber> {
-    return this.#selectors.get(key)?.members ?? new Set();
-  }
-
-  peers(): IterableIterator<PeerNumber> {
-    return this.#peers.keys();
-  }
-
-  labels(peer: PeerNumber): readonly string[] | undefined {
-    return this.#peers.get(peer)?.labels;
-  }
-
-  /** All selectors that select the peer. */
-  matched(peer: PeerNumber): ReadonlySet<CachedSelector> {
-    return this.#peers.get(peer)?.matched ?? new Set();
-  }
-
-  classesOf(key: string): ReadonlySet<PeerClass<CachedSelector>> {
+  /** Identities that a selector selects, wherever they are for one that asks for an address. */
+  identities(key: string): IdentityId[] {
     const entry = this.#selectors.get(key);
-    return entry === undefined ? new Set() : this.classes.classesOf(entry);
+    if (entry?.isAddress !== true) return [...(entry?.members ?? [])] as IdentityId[];
+    const found = new Set<IdentityId>();
+    for (const each of this.#classesWith(entry)) {
+      for (const peer of each.members) found.add(identityOf(peer));
+    }
+    return [...found];
   }
 
-  groupsOf(key: string): ReadonlySet<PeerClass<CachedSelector>> {
-    const entry = this.#selectors.get(key);
-    return entry === undefined ? new Set() : this.groups.classesOf(entry);
+  /** Classes that all of the selectors select. */
+  classesOf(all: readonly CachedSelector[]): PeerClass[] {
+    const own = this.#entries(all);
+    const first = fewest(own.filter((each) => !each.isAddress)) ?? fewest(own);
+    const candidates = first === undefined ? [] : this.#classesWith(first);
+    return [...candidates].filter((each) => own.every((entry) => each.has(entry)));
   }
 
-  /** As of the last flush. */
+  #classesWith(entry: Entry) {
+    return entry.isAddress
+      ? this.classes.atPlaces(valuesOf(this.#sets, entry.members))
+      : this.classes.ofLabels(this.#labelClasses.classesOf(entry));
+  }
+
+  /** Groups that all of the selectors select, which are wide. */
+  groupsOf(all: readonly CachedSelector[]): PeerClass[] {
+    const own = this.#entries(all);
+    const first = own.find((each) => !each.isAddress) ?? own[0];
+    const candidates = first === undefined ? [] : this.#groupsWith(first);
+    return [...candidates].filter((each) => own.every((entry) => each.has(entry)));
+  }
+
+  #groupsWith(entry: Entry) {
+    return entry.isAddress
+      ? this.groups.atPlaces(this.#setGroups.classesOf(entry))
+      : this.groups.ofLabels(this.#labelGroups.classesOf(entry));
+  }
+
+  #entries(all: readonly CachedSelector[]): Entry[] {
+    return all.flatMap((each) => this.#selectors.get(each.selector.key) ?? []);
+  }
+
+  /** Of a peer, as of the last flush. */
   classesOfPeer(peer: PeerNumber): PeerClasses {
     return {
       classId: this.classes.classOf(peer)?.id ?? classNone,
-      groupId: this.#groupId(peer),
+      groupId: this.groups.classOf(peer)?.id ?? classNone,
     };
   }
 
-  #groupId(peer: PeerNumber): number {
-    return this.groups.classOf(peer)?.id ?? classNone;
-  }
-
-  /** Adds an identity, or gives it other labels. Its peers come by `addPeer`. */
+  /** Adds an identity, or gives it other labels. Where it is met comes by `meet`. */
   upsertIdentity(id: IdentityId, labels: readonly string[]): void {
-    const base = peerNumber(id, addressSetNone);
-    const before = this.#peers.get(base);
+    const before = this.#identities.get(id);
     if (before !== undefined && sameLabels(before.labels, labels)) return;
-    const sets = [...(this.#variants.get(id) ?? [])];
-    if (before !== undefined) this.deleteIdentity(id);
-    const made: Peer = { labels, extra: [], set: labelSet(labels), matched: new Set() };
-    this.#peers.set(base, made);
-    this.#tryAnchor(unanchored, base, made);
+    if (before !== undefined) this.#forget(id, before);
+    const made: Matched = { id, labels, parsed: labelSet(labels), selectors: new Set() };
+    this.#identities.set(id, made);
+    this.#match(unanchored, made, false);
     for (const label of labelTexts(labels)) {
-      add(this.#peersByLabel, label, base);
-      this.#tryAnchor(label, base, made);
+      add(this.#identitiesByLabel, label, id);
+      this.#match(label, made, false);
     }
-    for (const peer of sets) this.addPeer(peer, this.#extras.get(addressSetOf(peer)) ?? []);
+    if ((this.#setsOf.get(id)?.size ?? 0) > 0) this.#place(id, made);
   }
 
   deleteIdentity(id: IdentityId): void {
-    for (const peer of [...(this.#variants.get(id) ?? [])]) this.deletePeer(peer);
-    const base = peerNumber(id, addressSetNone);
-    const found = this.#peers.get(base);
+    const found = this.#identities.get(id);
     if (found === undefined) return;
-    for (const label of labelTexts(found.labels)) remove(this.#peersByLabel, label, base);
-    this.#forget(base, found);
-    this.#peers.delete(base);
+    for (const set of [...(this.#setsOf.get(id) ?? [])]) this.leave(id, set);
+    this.#forget(id, found);
+    this.#identities.delete(id);
   }
 
-  /**
-   * The identity is met in an address set with these labels. Without it an identity is in no class:
-   * it may still be the subject of rules.
-   */
-  addPeer(peer: PeerNumber, extra: readonly string[]): void {
-    const id = identityOf(peer);
-    const base = this.#peers.get(peerNumber(id, addressSetNone));
-    if (base === undefined) return;
-    const isNew = !(this.#variants.get(id)?.has(peer) ?? false);
-    add(this.#variants, id, peer);
-    if (addressSetOf(peer) === addressSetNone) {
-      if (isNew) this.#place(peer, base);
-      return;
+  /** The identity is met at addresses of a set with these labels: a peer. */
+  meet(id: IdentityId, set: number, labels: readonly string[]): void {
+    const found = this.#identities.get(id);
+    if (found === undefined || (this.#setsOf.get(id)?.has(set) ?? false)) return;
+    if (!this.#sets.has(set)) this.#addSet(set, labels);
+    this.#meetings.set(set, (this.#meetings.get(set) ?? 0) + 1);
+    const isFirst = (this.#setsOf.get(id)?.size ?? 0) === 0;
+    add(this.#setsOf, id, set);
+    this.#moved.add(peerNumber(id, set));
+    if (isFirst) this.#place(id, found);
+  }
+
+  leave(id: IdentityId, set: number): void {
+    if (!(this.#setsOf.get(id)?.has(set) ?? false)) return;
+    remove(this.#setsOf, id, set);
+    this.#moved.add(peerNumber(id, set));
+    if (!this.#setsOf.has(id)) {
+      this.#labelClasses.remove(id);
+      this.#labelGroups.remove(id);
     }
-    if (!isNew) return;
-    this.#extras.set(addressSetOf(peer), extra);
-    const { labels } = base;
-    const made: Peer = { labels, extra, set: extendedSet(base.set, extra), matched: new Set() };
-    this.#peers.set(peer, made);
-    for (const entry of base.matched) {
-      if (entry.isAboutAddress) continue;
-      made.matched.add(entry);
-      this.#enter(entry, peer);
+    const left = (this.#meetings.get(set) ?? 1) - 1;
+    this.#meetings.set(set, left);
+    if (left === 0) this.#deleteSet(set);
+  }
+
+  #addSet(set: number, labels: readonly string[]): void {
+    const made: Matched = { id: set, labels, parsed: labelSet(labels), selectors: new Set() };
+    this.#sets.set(set, made);
+    for (const label of labelTexts(labels)) {
+      add(this.#setsByLabel, label, set);
+      this.#match(label, made, true);
     }
-    for (const label of labelTexts(extra)) {
-      add(this.#peersByAddress, label, peer);
-      this.#tryAnchor(label, peer, made);
-    }
-    this.#place(peer, made);
+    this.#setGroups.place(set, wideOf(made.selectors));
   }
 
-  deletePeer(peer: PeerNumber): void {
-    const id = identityOf(peer);
-    if (!(this.#variants.get(id)?.has(peer) ?? false)) return;
-    remove(this.#variants, id, peer);
-    this.classes.remove(peer);
-    this.groups.remove(peer);
-    const found = this.#peers.get(peer);
-    if (addressSetOf(peer) === addressSetNone || found === undefined) return;
-    for (const label of labelTexts(found.extra)) remove(this.#peersByAddress, label, peer);
-    this.#forget(peer, found);
-    this.#peers.delete(peer);
+  #deleteSet(set: number): void {
+    const found = this.#sets.get(set);
+    this.#meetings.delete(set);
+    this.#sets.delete(set);
+    this.#setGroups.remove(set);
+    if (found === undefined) return;
+    for (const label of labelTexts(found.labels)) remove(this.#setsByLabel, label, set);
+    for (const entry of found.selectors) entry.members.delete(set);
   }
 
-  /** Whether the identity is met in the address set of the peer. */
-  hasPeer(peer: PeerNumber): boolean {
-    return this.#variants.get(identityOf(peer))?.has(peer) ?? false;
-  }
-
-  #forget(peer: PeerNumber, { matched }: Peer): void {
-    for (const entry of matched) {
-      entry.members.delete(peer);
-      this.#resized.add(entry);
+  #match(anchor: string, made: Matched, isAddress: boolean): void {
+    for (const entry of this.#selectorsByAnchor.get(anchor) ?? []) {
+      if (entry.isAddress !== isAddress || !entry.matches(made.parsed)) continue;
+      made.selectors.add(entry);
+      entry.members.add(made.id);
     }
   }
 
-  #enter(entry: Entry, peer: PeerNumber): void {
-    entry.members.add(peer);
-    this.#resized.add(entry);
+  #forget(id: IdentityId, { labels, selectors }: Matched): void {
+    for (const label of labelTexts(labels)) remove(this.#identitiesByLabel, label, id);
+    for (const entry of selectors) entry.members.delete(id);
   }
 
-  #place(peer: PeerNumber, { matched }: Peer): void {
-    const wide = new Set<Entry>();
-    for (const entry of matched) if (entry.isWide) wide.add(entry);
-    this.classes.place(peer, matched);
-    this.groups.place(peer, wide);
+  #place(id: IdentityId, { selectors }: Matched): void {
+    this.#labelClasses.place(id, selectors);
+    this.#labelGroups.place(id, wideOf(selectors));
   }
 
   /** Counts a use. Every call needs a `release`. */
@@ -241,7 +257,7 @@ export class SelectorCache {
     entry.uses++;
     this.#unused.delete(entry);
     if (known !== undefined) return;
-    this.classes.addSelector(entry);
+    if (!entry.isAddress) this.#labelClasses.addSelector(entry);
     this.#resized.add(entry);
   }
 
@@ -266,50 +282,105 @@ export class SelectorCache {
   }
 
   #delete(entry: Entry): void {
-    if (entry.isWide) this.groups.removeSelector(entry);
-    entry.isWide = false;
-    this.classes.removeSelector(entry);
-    for (const peer of entry.members) this.#peers.get(peer)?.matched.delete(entry);
+    if (entry.isWide) this.#groupsFor(entry).removeSelector(entry);
+    if (!entry.isAddress) this.#labelClasses.removeSelector(entry);
+    const matched = entry.isAddress ? this.#sets : this.#identities;
+    for (const member of entry.members) matched.get(member)?.selectors.delete(entry);
     for (const anchor of entry.anchors) remove(this.#selectorsByAnchor, anchor, entry);
     this.#resized.delete(entry);
     this.#selectors.delete(entry.selector.key);
   }
 
+  #groupsFor(entry: Entry): Partition<Entry> {
+    return entry.isAddress ? this.#setGroups : this.#labelGroups;
+  }
+
   /** What differs since the last call. */
   flush(): ClassChanges {
-    const changed = new Set<CachedSelector>();
+    const moved = new Set(this.#moved);
+    this.#moved.clear();
+    const ofClasses = new Set(moved);
+    this.#addPeersOf(this.#labelClasses.flush(), ofClasses);
+    const peers = new Map<PeerNumber, PeerClasses | undefined>();
+    for (const peer of ofClasses) if (this.#assignClass(peer)) peers.set(peer, undefined);
+    this.#resize();
+    this.#addPeersOf(this.#labelGroups.flush(), moved);
+    for (const each of this.classes.atPlaces(valuesOf(this.#sets, this.#setGroups.flush()))) {
+      for (const peer of each.members) moved.add(peer);
+    }
+    for (const peer of moved) if (this.#assignGroup(peer)) peers.set(peer, undefined);
+    for (const peer of peers.keys()) {
+      peers.set(peer, this.#isThere(peer) ? this.classesOfPeer(peer) : undefined);
+    }
+    const selectors = new Set<CachedSelector>(this.#changed);
+    this.#changed.clear();
+    return { peers, selectors };
+  }
+
+  #isThere(peer: PeerNumber): boolean {
+    return this.#setsOf.get(identityOf(peer))?.has(addressSetOf(peer)) ?? false;
+  }
+
+  #addPeersOf(ids: Iterable<number>, peers: Set<PeerNumber>): void {
+    for (const id of ids) {
+      for (const set of this.#setsOf.get(id) ?? []) peers.add(peerNumber(id as IdentityId, set));
+    }
+  }
+
+  #assignClass(peer: PeerNumber): boolean {
+    const label = this.#labelClasses.classOf(identityOf(peer));
+    const place = this.#sets.get(addressSetOf(peer));
+    if (label === undefined || place === undefined || !this.#isThere(peer)) {
+      return this.classes.remove(peer);
+    }
+    return this.classes.put(peer, label, place.id === addressSetNone ? elsewhere : place);
+  }
+
+  #assignGroup(peer: PeerNumber): boolean {
+    const label = this.#labelGroups.classOf(identityOf(peer));
+    const place = this.#setGroups.classOf(addressSetOf(peer));
+    if (label === undefined || place === undefined || !this.#isThere(peer)) {
+      return this.groups.remove(peer);
+    }
+    return this.groups.put(peer, label, place.id === classNone ? elsewhere : place);
+  }
+
+  /** A class with these selectors came or went. */
+  #touch(selectors: ReadonlySet<Entry>, isWide: boolean): void {
+    for (const entry of selectors) {
+      if (!isWide) this.#resized.add(entry);
+      if (entry.isWide === isWide) this.#changed.add(entry);
+    }
+  }
+
+  /** Wide is what would need many entries by class. */
+  #resize(): void {
     for (const entry of this.#resized) {
-      const isWide = entry.members.size > wideMin;
+      const isWide = this.#hasManyClasses(entry);
       if (isWide === entry.isWide) continue;
+      this.#changed.add(entry);
       entry.isWide = isWide;
-      if (isWide) this.groups.addSelector(entry);
-      else this.groups.removeSelector(entry);
-      changed.add(entry);
+      if (isWide) this.#groupsFor(entry).addSelector(entry);
+      else this.#groupsFor(entry).removeSelector(entry);
     }
     this.#resized.clear();
-    const classes = this.classes.flush();
-    const groups = this.groups.flush();
-    // A wide selector has no entries by class, and one that is not wide none by group.
-    for (const entry of classes.selectors) if (!entry.isWide) changed.add(entry);
-    for (const entry of groups.selectors) if (entry.isWide) changed.add(entry);
-    const peers = new Map<PeerNumber, PeerClasses | undefined>();
-    for (const peer of [...classes.peers.keys(), ...groups.peers.keys()]) {
-      if (!this.hasPeer(peer)) peers.set(peer, undefined);
-      else if (!peers.has(peer)) peers.set(peer, this.classesOfPeer(peer));
-    }
-    return { peers, selectors: changed };
+  }
+
+  #hasManyClasses(entry: Entry): boolean {
+    let count = 0;
+    for (const _ of this.#classesWith(entry)) if (++count > wideMin) return true;
+    return false;
   }
 
   #insert(selector: Selector): Entry {
     const found = anchorsOf(selector);
     const anchors = found ?? [unanchored];
-    const { cidrs, ports } = addressTerms(selector);
     const entry: Entry = {
       selector,
       anchors,
       matches: matcherOf(selector),
-      isAboutAddress: cidrs.length > 0 || ports.length > 0,
       members: new Set(),
+      isAddress: isAboutAddress(selector),
       hash: selectorHash(),
       uses: 0,
       isWide: false,
@@ -317,59 +388,41 @@ export class SelectorCache {
     this.#selectors.set(selector.key, entry);
     for (const anchor of anchors) {
       add(this.#selectorsByAnchor, anchor, entry);
-      if (entry.isAboutAddress) this.#tryAddresses(anchor, entry);
-      else this.#tryIdentities(found === undefined ? undefined : anchor, entry);
+      this.#try(entry, this.#candidates(entry.isAddress, found === undefined ? undefined : anchor));
     }
     return entry;
   }
 
-  /** What selects an identity selects it at every address. */
-  #tryIdentities(anchor: string | undefined, entry: Entry): void {
-    const candidates = anchor === undefined ? this.#peers.keys() : this.#peersByLabel.get(anchor);
-    for (const base of candidates ?? []) {
-      const found = this.#peers.get(base);
-      if (found === undefined || addressSetOf(base) !== addressSetNone) continue;
-      if (!entry.matches(found.set)) continue;
-      entry.members.add(base);
-      found.matched.add(entry);
-      for (const peer of this.#variants.get(identityOf(base)) ?? []) {
-        entry.members.add(peer);
-        this.#peers.get(peer)?.matched.add(entry);
-      }
-    }
+  *#candidates(isAddress: boolean, anchor: string | undefined): IterableIterator<Matched> {
+    const all = isAddress ? this.#sets : this.#identities;
+    const byLabel = isAddress ? this.#setsByLabel : this.#identitiesByLabel;
+    yield* anchor === undefined ? all.values() : valuesOf(all, byLabel.get(anchor) ?? []);
   }
 
-  /** What asks for nothing but the address has one answer for all peers of an address set. */
-  #tryAddresses(anchor: string, entry: Entry): void {
-    const isOnlyAddress = entry.selector.requirements.every(({ source }) => isOfAddress(source));
-    const answers = new Map<number, boolean>();
-    for (const peer of this.#peersByAddress.get(anchor) ?? []) {
-      const found = this.#peers.get(peer);
-      if (found === undefined) continue;
-      let isSelected: boolean | undefined;
-      if (isOnlyAddress) {
-        const key = addressSetOf(peer) * 2 + Number(found.labels.includes(addressLabel.outside));
-        isSelected = answers.get(key) ?? entry.matches(found.set);
-        answers.set(key, isSelected);
-      } else isSelected = entry.matches(found.set);
-      if (!isSelected) continue;
-      entry.members.add(peer);
-      found.matched.add(entry);
-    }
-  }
-
-  #tryAnchor(anchor: string, peer: PeerNumber, made: Peer): void {
-    for (const entry of this.#selectorsByAnchor.get(anchor) ?? []) {
-      if (!entry.matches(made.set)) continue;
-      made.matched.add(entry);
-      this.#enter(entry, peer);
+  #try(entry: Entry, candidates: Iterable<Matched>): void {
+    for (const each of candidates) {
+      if (!entry.matches(each.parsed)) continue;
+      entry.members.add(each.id);
+      each.selectors.add(entry);
     }
   }
 }
 
-/** The identities among peers, ascending, each once. */
-export function identitiesOf(peers: Iterable<PeerNumber>): IdentityId[] {
-  return [...new Set([...peers].map(identityOf))].sort((a, b) => a - b);
+function* valuesOf<T>(map: ReadonlyMap<number, T>, keys: Iterable<number>): IterableIterator<T> {
+  for (const key of keys) {
+    const value = map.get(key);
+    if (value !== undefined) yield value;
+  }
+}
+
+function wideOf(selectors: Iterable<Entry>): Set<Entry> {
+  const wide = new Set<Entry>();
+  for (const entry of selectors) if (entry.isWide) wide.add(entry);
+  return wide;
+}
+
+function fewest(entries: readonly Entry[]): Entry | undefined {
+  return [...entries].sort((a, b) => a.members.size - b.members.size)[0];
 }
 
 function sameLabels(a: readonly string[], b: readonly string[]): boolean {
@@ -384,21 +437,6 @@ function labelTexts(labels: readonly string[]): Set<string> {
     texts.add(`${key}=${value}`);
   }
   return texts;
-}
-
-/** Labels of an address set have sources and keys that no identity has. */
-function extendedSet(base: LabelSet, extra: readonly string[]): LabelSet {
-  const own = labelSet(extra);
-  return {
-    exact: {
-      has: (name) => own.exact.has(name) || base.exact.has(name),
-      get: (name) => own.exact.get(name) ?? base.exact.get(name),
-    },
-    anySource: {
-      has: (key) => own.anySource.has(key) || base.anySource.has(key),
-      get: (key) => own.anySource.get(key) ?? base.anySource.get(key),
-    },
-  };
 }
 
 function add<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {

@@ -5,7 +5,7 @@
  */
 
 import { parseLabel } from '../identity/table.ts';
-import type { CidrScope, Operator, Requirement, Selector } from './rule.ts';
+import type { Operator, Requirement, Selector } from './rule.ts';
 
 /** An identity's labels, prepared for matching. */
 export interface LabelSet {
@@ -75,45 +75,37 @@ export const addressLabel = {
 } as const;
 
 /** Addresses in a block and in none of the excepted ones. All are canonical prefixes. */
-export function cidrSelector(cidr: string, except: readonly string[], scope: CidrScope): Selector {
+export function blockSelector(cidr: string, except: readonly string[]): Selector {
   return selectorOf({}, [
     requirement('cidr', cidr, 'In', ['']),
     ...except.map((each) => requirement('cidr', each, 'DoesNotExist')),
-    ...(scope === 'outside' ? [requirement('peer', 'outside', 'In', [''])] : []),
   ]);
 }
 
-/** What the selector selects, as far as its named port has this number. */
-export function withNamedPort(
-  selector: Selector,
-  name: string,
-  proto: number,
-  port: number,
-): Selector {
-  return selectorOf(selector.matchLabels, [
-    ...selector.matchExpressions,
-    requirement('port', `${name}/${proto}`, 'In', [String(port)]),
-  ]);
+/** What no identity of the cluster has the address of. */
+export const outsideSelector = selectorOf({}, [requirement('peer', 'outside', 'In', [''])]);
+
+/** Addresses of pods that have this number for a named port. */
+export function portSelector(name: string, proto: number, port: number): Selector {
+  return selectorOf({}, [requirement('port', `${name}/${proto}`, 'In', [String(port)])]);
 }
 
-/** Labels of this source are known of the address, or of whether anybody of the cluster has it. */
-export function isOfAddress(source: string): boolean {
-  return source === 'cidr' || source === 'port' || source === 'peer';
+/** True if it asks for an address, and then for nothing else: identities have no such labels. */
+export function isAboutAddress({ requirements }: Selector): boolean {
+  return requirements.some(({ source }) => source === 'cidr' || source === 'port');
 }
 
 /** What a selector asks of addresses. */
 export interface AddressTerms {
   readonly cidrs: readonly string[];
-  readonly scope: CidrScope;
   /** Named ports, `name/proto`. */
   readonly ports: readonly string[];
 }
 
-export function addressTerms(selector: Selector): AddressTerms {
+export function addressTerms({ requirements }: Selector): AddressTerms {
   const keys = (source: string) =>
-    selector.requirements.filter((each) => each.source === source).map((each) => each.key);
-  const scope = keys('peer').length > 0 ? 'outside' : 'address';
-  return { cidrs: keys('cidr'), scope, ports: keys('port') };
+    requirements.filter((each) => each.source === source).map((each) => each.key);
+  return { cidrs: keys('cidr'), ports: keys('port') };
 }
 
 /** The selector of exactly one reserved label, such as `reserved:host`. */

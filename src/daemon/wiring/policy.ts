@@ -5,6 +5,7 @@
 import type { Datapath } from '../datapath.ts';
 import { PolicyController } from '../policy/controller.ts';
 import { LastGoodPolicies } from '../policy/last-good.ts';
+import { describeOverflow } from '../policy/overflow.ts';
 import { kernelPolicyTarget } from '../policy/policy-target.ts';
 import { PolicyReconciler } from '../policy/reconciler.ts';
 import { PolicyReflector } from '../policy/reflector.ts';
@@ -110,6 +111,7 @@ function policyReflector(
 function policyReconciler(core: AgentCore, datapath: Datapath): PolicyReconciler {
   const { config, tables, health, log } = core;
   const report = health.reporter('policy.reconciler');
+  let overflow: string | undefined;
   const reconciler = new PolicyReconciler({
     policies: tables.policies,
     peers: tables.policyPeers,
@@ -121,7 +123,9 @@ function policyReconciler(core: AgentCore, datapath: Datapath): PolicyReconciler
       log.error('write policy maps', { error: String(error) });
     },
     onWritten: () => {
-      const problem = overflowText(tables, config.bpfPolicyMapMax);
+      const problem = overflowText(tables);
+      if (problem !== undefined && problem !== overflow) log.error('policy overflow', { problem });
+      overflow = problem;
       if (problem === undefined) report.ok('in force');
       else report.degraded(problem);
     },
@@ -130,7 +134,7 @@ function policyReconciler(core: AgentCore, datapath: Datapath): PolicyReconciler
 }
 
 /** Endpoints that are closed because their policy does not fit; undefined if there are none. */
-function overflowText({ policies, endpoints }: AgentTables, max: number): string | undefined {
+function overflowText({ policies, endpoints }: AgentTables): string | undefined {
   const texts: string[] = [];
   for (const { subject, identity, overflow } of policies.all()) {
     if (overflow === undefined) continue;
@@ -139,11 +143,9 @@ function overflowText({ policies, endpoints }: AgentTables, max: number): string
       .filter((row) => policySubject(identity, row.ports) === subject)
       .map((row) => `${row.namespace}/${row.podName}`);
     const who = pods.length === 0 ? `identity ${identity}` : pods.join(', ');
-    texts.push(`${who} needs ${overflow.needed}: ${overflow.blame.join('; ')}`);
+    texts.push(`${who}: ${describeOverflow(overflow)}`);
   }
-  if (texts.length === 0) return undefined;
-  const room = `policies of more than bpf-policy-map-max=${max} entries deny everything`;
-  return `${room}: ${texts.join(' | ')}`;
+  return texts.length === 0 ? undefined : texts.join(' | ');
 }
 
 function reportFiles(report: HealthReporter, { policyFiles, policyRules }: AgentTables): void {
