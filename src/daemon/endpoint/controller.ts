@@ -72,7 +72,9 @@ export class EndpointController implements Disposable {
     const { endpoints } = this.#options;
     const touched = new Set<EndpointId>();
     for (const { key } of this.#endpoints.next()) touched.add(key as EndpointId);
-    for (const { key } of this.#policies.next()) {
+    for (const { key, row } of this.#policies.next()) {
+      // What is not in the kernel yet makes no difference to an endpoint.
+      if (row?.status.kind !== 'done') continue;
       // The number that a subject begins with.
       const identity = Number.parseInt(String(key), 10);
       for (const row of endpoints.by('identity', identity)) touched.add(row.id);

@@ -59,18 +59,14 @@ export class Partition<S extends Membership> {
 
   /** The selector tells its members from the others from now on. */
   addSelector(selector: S): void {
-    const parts = new Map<Class<S>, number[]>();
+    const sizes = new Map<Class<S>, number>();
     for (const member of selector.members) {
       const found = this.#byMember.get(member);
-      if (found === undefined) continue;
-      const part = parts.get(found);
-      if (part === undefined) parts.set(found, [member]);
-      else part.push(member);
+      if (found !== undefined) sizes.set(found, (sizes.get(found) ?? 0) + 1);
     }
-    for (const [whole, part] of parts) {
-      if (part.length < whole.members.size || whole.id === classNone) {
-        this.#split(whole, part, selector);
-      } else this.#select(whole, selector);
+    for (const [whole, size] of sizes) {
+      if (size === whole.members.size && whole.id !== classNone) this.#select(whole, selector);
+      else this.#split(whole, commonOf(whole.members, selector.members), selector);
     }
   }
 
@@ -220,6 +216,11 @@ export class Partition<S extends Membership> {
     if (left.length === 0) this.#bySignature.delete(signature);
     else this.#bySignature.set(signature, left);
   }
+}
+
+function commonOf(a: ReadonlySet<number>, b: ReadonlySet<number>): number[] {
+  const [fewer, more] = a.size < b.size ? [a, b] : [b, a];
+  return [...fewer].filter((each) => more.has(each));
 }
 
 /** In any order the same; two sets with one signature are still compared. */

@@ -69,7 +69,8 @@ export class PolicyReconciler implements Disposable {
   #stopped = false;
   #failures = 0;
   /** No packet is left that began under the bank before the latest flip. */
-  #grace: Promise<void> = Promise.resolve();
+  /** Undefined when it is over: to wait would let others go first. */
+  #grace: Promise<void> | undefined;
   #settling = false;
   #pruned = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -170,7 +171,7 @@ export class PolicyReconciler implements Disposable {
     } else if (active.onlyAdds(this.#desired())) {
       await this.#fill(active, other);
     } else {
-      await this.#grace;
+      if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
       target.epoch += 1;
       this.#grace = this.#gracePeriod();
@@ -197,7 +198,7 @@ export class PolicyReconciler implements Disposable {
   }
 
   async #settle(bank: PolicyBank, inForce: PolicyBank): Promise<void> {
-    await this.#grace;
+    if (this.#grace !== undefined) await this.#grace;
     await this.#fill(bank, inForce);
     if (this.#pruned) return;
     this.#pruned = true;
@@ -221,6 +222,7 @@ export class PolicyReconciler implements Disposable {
 
   async #gracePeriod(): Promise<void> {
     await this.#options.target.grace().catch((error: unknown) => this.#fail(error));
+    this.#grace = undefined;
   }
 
   /** Takes in what changed; what is gone stays a while. */

@@ -388,23 +388,18 @@ export class SelectorCache {
     this.#selectors.set(selector.key, entry);
     for (const anchor of anchors) {
       add(this.#selectorsByAnchor, anchor, entry);
-      this.#try(entry, this.#candidates(entry.isAddress, found === undefined ? undefined : anchor));
+      const all = entry.isAddress ? this.#sets : this.#identities;
+      const byLabel = entry.isAddress ? this.#setsByLabel : this.#identitiesByLabel;
+      const candidates = found === undefined ? all.keys() : (byLabel.get(anchor) ?? []);
+      for (const id of candidates) this.#try(entry, all.get(id));
     }
     return entry;
   }
 
-  *#candidates(isAddress: boolean, anchor: string | undefined): IterableIterator<Matched> {
-    const all = isAddress ? this.#sets : this.#identities;
-    const byLabel = isAddress ? this.#setsByLabel : this.#identitiesByLabel;
-    yield* anchor === undefined ? all.values() : valuesOf(all, byLabel.get(anchor) ?? []);
-  }
-
-  #try(entry: Entry, candidates: Iterable<Matched>): void {
-    for (const each of candidates) {
-      if (!entry.matches(each.parsed)) continue;
-      entry.members.add(each.id);
-      each.selectors.add(entry);
-    }
+  #try(entry: Entry, candidate: Matched | undefined): void {
+    if (candidate === undefined || !entry.matches(candidate.parsed)) return;
+    entry.members.add(candidate.id);
+    candidate.selectors.add(entry);
   }
 }
 

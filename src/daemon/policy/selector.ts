@@ -149,12 +149,15 @@ function testOf({ source, key, operator, values }: Requirement): (labels: LabelS
   const exists = isAny
     ? (labels: LabelSet) => labels.anySource.has(key)
     : (labels: LabelSet) => labels.exact.has(name);
+  const wanted = new Set(values);
   const has = isAny
-    ? (labels: LabelSet) =>
-        labels.anySource.get(key)?.some((value) => contains(values, value)) ?? false
+    ? (labels: LabelSet) => {
+        for (const value of labels.anySource.get(key) ?? none) if (wanted.has(value)) return true;
+        return false;
+      }
     : (labels: LabelSet) => {
         const value = labels.exact.get(name);
-        return value !== undefined && contains(values, value);
+        return value !== undefined && wanted.has(value);
       };
   switch (operator) {
     case 'In':
@@ -168,17 +171,7 @@ function testOf({ source, key, operator, values }: Requirement): (labels: LabelS
   }
 }
 
-/** The values of a requirement are sorted. */
-function contains(values: readonly string[], wanted: string): boolean {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((values[middle] ?? '') < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return values[low] === wanted;
-}
+const none: readonly string[] = [];
 
 /**
  * Texts `key=value` of which every selected peer must have one, or undefined. They narrow the search:
