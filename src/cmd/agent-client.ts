@@ -3,6 +3,7 @@
  * not checked here: a printer reads the fields that it knows and survives those that are missing.
  */
 import { statSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
 import type { Flag } from './flags.ts';
 
 export const hostFlag: Flag = {
@@ -83,22 +84,50 @@ export class AgentClient {
     const timeoutMs = request.timeoutMs ?? defaultTimeoutMs;
     const headers = { ...(request.headers ?? {}) } as Record<string, string>;
     if (request.body !== undefined) headers['content-type'] = 'application/json';
+    const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    const signal = AbortSignal.timeout(timeoutMs);
     try {
-      return await fetch(url, {
-        method,
-        headers,
-        unix: this.#socketPath,
-        signal: AbortSignal.timeout(timeoutMs),
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-      });
+      return await this.#exchange(url, { method, headers, signal }, body);
     } catch (error) {
-      if (error instanceof Error && error.name === 'TimeoutError') {
+      if (signal.aborted) {
         throw new Error(`${method} "${url}": no answer within ${timeoutMs / 1000} s`, {
           cause: error,
         });
       }
       throw new AgentDownError(url, this.#socketPath, refusal(error));
     }
+  }
+
+  /** Not `fetch`, which refuses the body of a GET; filters of labels are sent in it. */
+  #exchange(
+    url: string,
+    options: { method: string; headers: Record<string, string>; signal: AbortSignal },
+    body: string | undefined,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const { pathname, search } = new URL(url);
+      const length = { 'content-length': String(Buffer.byteLength(body ?? '')) };
+      const outgoing = httpRequest(
+        {
+          ...options,
+          socketPath: this.#socketPath,
+          path: `${pathname}${search}`,
+          headers: { ...options.headers, ...(body === undefined ? {} : length) },
+        },
+        (incoming) => {
+          const chunks: Buffer[] = [];
+          incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+          incoming.on('error', reject);
+          incoming.on('end', () => {
+            const status = incoming.statusCode ?? 500;
+            const isEmpty = status === 204 || status === 304;
+            resolve(new Response(isEmpty ? null : Buffer.concat(chunks), { status }));
+          });
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end(body);
+    });
   }
 }
 

@@ -19,7 +19,10 @@ const whyCommand: Command = {
   name: 'why',
   summary: 'One connection: the verdict, the rules behind it, and what would change it',
   positionals: [
-    { name: 'from', help: 'namespace/pod, pod, address, host or world' },
+    {
+      name: 'from',
+      help: 'namespace/pod, pod, address, host, or world: one address that nobody has',
+    },
     { name: 'to', help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE' },
   ],
   flags: [

@@ -152,7 +152,8 @@ describe('why', () => {
   test('the suggested rule allows it', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);
-    writeFileSync(join(folder, 'suggested.yaml'), stdout.slice(stdout.indexOf('---')));
+    // All of it is YAML: what is said besides the rule are comments.
+    writeFileSync(join(folder, 'suggested.yaml'), stdout);
     const after = policy([
       'why',
       '-f',
@@ -281,6 +282,14 @@ describe('simulate and suggest', () => {
     expect(policy([...args, '--flows', '-'], seen[2])).toMatchObject({ code: 0 });
   });
 
+  test('what was recorded under older policies is no change', () => {
+    const args = ['simulate', '--base', 'cluster/pods.yaml', '-f', 'cluster/pods.yaml'];
+    const { stdout, code } = policy([...args, '--flows', '-'], seen.join('\n'));
+    expect(stdout).toContain('0 of 2 connections change');
+    expect(stdout).toContain('1 connection recorded under older policies');
+    expect(code).toBe(0);
+  });
+
   test.each(['cnp', 'netpol'])('what suggest --kind %s prints changes nothing', (kind) => {
     const suggested = policy(['suggest', '--kind', kind, '--flows', '-'], seen.join('\n'));
     expect(suggested.code).toBe(0);
@@ -296,6 +305,46 @@ describe('simulate and suggest', () => {
     const { code, stderr } = policy(['suggest', '--flows', '-'], `${seen[0]}\n{`);
     expect(stderr).toContain('line 2');
     expect(code).toBe(2);
+  });
+});
+
+describe('documents as they stand in a repository', () => {
+  const bare = (name: string) => {
+    const { status: _, ...rest } = podObject(name, []);
+    return rest;
+  };
+
+  test('pods without an address are judged', () => {
+    write('bare.yaml', bare('frontend'), bare('backend'), bare('intruder'), allowsFrontend);
+    const allowed = policy(['why', '-f', 'bare.yaml', 'frontend', 'backend:8080']);
+    expect(allowed).toMatchObject({ code: 0 });
+    expect(allowed.stderr).toContain('3 pods have no status.podIP');
+    expect(policy(['why', '-f', 'bare.yaml', 'intruder', 'backend:8080']).code).toBe(1);
+  });
+
+  test('nothing is said of policies without pods', () => {
+    write('alone.yaml', allowsFrontend);
+    for (const args of [
+      ['diff', 'alone.yaml', 'alone.yaml'],
+      ['matrix', '-f', 'alone.yaml'],
+    ]) {
+      const { code, stderr } = policy(args);
+      expect(stderr).toContain('there are no pods to judge');
+      expect(code).toBe(2);
+    }
+  });
+
+  test('a port name that nobody has is an error', () => {
+    const { code, stderr } = policy(['matrix', '-f', 'cluster', '-p', 'htpp']);
+    expect(stderr).toContain('no pod has a port named "htpp"');
+    expect(code).toBe(2);
+  });
+
+  test('an empty file is refused, as an agent refuses it', () => {
+    writeFileSync(join(folder, 'empty.yaml'), '');
+    const { code, stdout } = policy(['validate', 'empty.yaml']);
+    expect(stdout).toBe('empty.yaml: holds no document\n');
+    expect(code).toBe(1);
   });
 });
 
@@ -318,6 +367,44 @@ describe('with an agent', () => {
     policy([...args, '-H', node.socketPath], '', {
       HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
     });
+
+  test('labels pick rules, endpoints and identities', async () => {
+    const dbg = async (...args: string[]) =>
+      await node.run(['dbg', ...args], 'node', { CILIUM_SOCK: node.socketPath });
+    const found = await dbg('endpoint', 'get', '-l', 'k8s:app=frontend');
+    expect(found.stdout).toContain('app=frontend');
+    // An identity is asked for by all of its labels.
+    for (const args of [
+      ['identity', 'list', 'k8s:app=frontend'],
+      ['policy', 'get', 'nobody=has-it'],
+    ]) {
+      expect((await dbg(...args)).stderr).toContain('[404]');
+    }
+  });
+
+  test('one policy in two files, and one for nodes without a host firewall, are problems', async () => {
+    const forNodes = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'nodes' },
+      spec: { nodeSelector: {}, ingress: [{ fromEntities: ['cluster'] }] },
+    };
+    const message = async () => (await node.health()).msg;
+    await node.changePolicy(() => node.writePolicy('again.yaml', allowsFrontend));
+    expect(await message()).toContain(
+      'CiliumNetworkPolicy default/backend-allows-frontend in again.yaml and allow.yaml',
+    );
+    await node.changePolicy(() => node.writePolicy('again.yaml', forNodes));
+    expect(await message()).toContain('not carried out without enable-host-firewall: nodes');
+    await node.changePolicy(() => node.removePolicy('again.yaml'));
+    expect((await node.health()).state).toBe('Ok');
+  });
+
+  test('flags that are for files are refused', () => {
+    const { code, stderr } = live('why', 'frontend', 'backend:8080', '--enable-policy', 'always');
+    expect(stderr).toContain('--enable-policy is for files');
+    expect(code).toBe(2);
+  });
 
   test('why says what packets see', async () => {
     const traffic = await node.traffic(pods.backend);

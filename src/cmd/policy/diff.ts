@@ -17,9 +17,9 @@ import type { Family } from '../../net/address.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
-import { printOut } from '../terminal.ts';
-import { answering, exitCode, familiesOf } from './options.ts';
-import { type Party, partiesOf } from './parties.ts';
+import { printError, printOut } from '../terminal.ts';
+import { answering, exitCode, familiesOf, InputError } from './options.ts';
+import { nobody, type Party, partiesOf } from './parties.ts';
 import { Progress } from './rows.ts';
 import { agentModel, type Documents, manifestConfig, readDocuments } from './source.ts';
 
@@ -40,6 +40,8 @@ interface Difference extends Omit<Flip, 'segments'> {
   readonly after: 'allowed' | 'denied';
 }
 
+const outsideHint = 'pods only; --external world, host or an address judges these as well';
+
 export function diff(invocation: Invocation): Promise<number> {
   return answering(invocation, async () => {
     const [before, after] = await modelsOf(invocation);
@@ -52,8 +54,10 @@ export function diff(invocation: Invocation): Promise<number> {
       partiesOf(old, external, families),
       partiesOf(next, external, families),
     );
+    if (!parties.some((party) => party.before.isPod)) throw new InputError([nobody]);
     const found = differences(clusters, parties, segmentsOf([before, after]));
     const form = flags.string('output');
+    if (form === undefined && external.length === 0) printError(outsideHint);
     if (form === undefined) printOut(text(found));
     else printOut(await renderValue(form, found));
     return found.length === 0 ? exitCode.fine : exitCode.negative;

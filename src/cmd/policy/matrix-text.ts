@@ -51,7 +51,7 @@ export function matrixList(
 ): void {
   using writer = new RowWriter(false);
   const width = Math.max(4, ...parties.map((party) => party.name.length)) + 2;
-  writer.row(`${'FROM'.padEnd(width)}${'TO'.padEnd(width)}${'PORT'.padEnd(12)}VERDICT`);
+  writer.row(`${'FROM'.padEnd(width)}${'TO'.padEnd(width)}${'PORT'.padEnd(14)}VERDICT`);
   for (const from of parties) {
     for (const to of parties) {
       for (const { l4, family, verdict } of cellsOf(cluster, from, to, ports)) {
@@ -61,7 +61,7 @@ export function matrixList(
           ...(ingress?.allowed === false ? ruleNames(ingress, 'ingress') : []),
         ].join(', ');
         const names = `${printable(from.name).padEnd(width)}${printable(to.name).padEnd(width)}`;
-        const shown = `${formatL4(l4)}${family === undefined ? '' : ` v${family}`}`.padEnd(12);
+        const shown = `${formatL4(l4)}${family === undefined ? '' : ` v${family}`}`.padEnd(14);
         writer.row(`${names}${shown}${allowed ? 'allowed' : `denied by ${why}`}`);
       }
     }

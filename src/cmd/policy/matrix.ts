@@ -5,13 +5,13 @@
 import { OfflineCluster, type SideVerdict } from '../../daemon/policy/offline.ts';
 import { protocolNames } from '../../daemon/policy/port-segments.ts';
 import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import { parsePorts } from '../../daemon/ports.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
-import { printError } from '../terminal.ts';
 import { parsePort, type WrittenPort } from './ends.ts';
 import { matrixGrid, matrixList } from './matrix-text.ts';
-import { answering, exitCode, familiesOf } from './options.ts';
-import { cellsOf, type Party, partiesOf } from './parties.ts';
+import { answering, exitCode, familiesOf, InputError } from './options.ts';
+import { cellsOf, nobody, type Party, partiesOf } from './parties.ts';
 import { Progress, RowWriter } from './rows.ts';
 import { loadModel } from './source.ts';
 
@@ -35,12 +35,24 @@ export function matrix(invocation: Invocation): Promise<number> {
       families,
       flags.string('namespace'),
     );
-    if (!parties.some((party) => party.isPod)) printError('there are no pods to judge');
+    if (!parties.some((party) => party.isPod)) throw new InputError([nobody]);
+    checkNames(ports, cluster);
     if (form === 'table' && ports.length === 1) matrixGrid(cluster, parties, ports);
     else if (form === 'table' || form === 'list') matrixList(cluster, parties, ports);
     else writeRows(cluster, parties, ports, form);
     return exitCode.fine;
   });
+}
+
+/** A named port that no pod has would leave every field empty. */
+function checkNames(ports: readonly WrittenPort[], { model }: OfflineCluster): void {
+  const known = new Set(
+    model.pods.flatMap((pod) => parsePorts(pod.ports).map((port) => port.name)),
+  );
+  for (const port of ports) {
+    if (port.kind !== 'name' || known.has(port.name)) continue;
+    throw new UsageError(`no pod has a port named ${JSON.stringify(port.name)}`);
+  }
 }
 
 function writeRows(

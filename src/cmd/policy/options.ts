@@ -11,7 +11,7 @@ export const exitCode = { fine: 0, negative: 1, usage: 2, unreachable: 3 } as co
 
 /** For the help of each command. */
 export const exitNotes =
-  'Exit status: 0 allowed or fine, 1 denied or different, 2 usage or bad input, 3 no agent.';
+  'Exit status: 0 allowed or fine; 1 denied, different or not valid; 2 usage or input that cannot be read; 3 no agent.';
 
 export const fileFlag: Flag = {
   name: 'file',

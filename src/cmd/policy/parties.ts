@@ -9,6 +9,9 @@ import { UsageError } from '../flags.ts';
 import { printError } from '../terminal.ts';
 import { endName, type L4, portTo, type WrittenPort } from './ends.ts';
 
+/** Why nothing can be said. */
+export const nobody = 'there are no pods to judge: Pod documents are needed beside the policies';
+
 /** A pod or an address, in the families that it has. */
 export interface Party {
   readonly name: string;

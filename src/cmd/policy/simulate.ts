@@ -1,6 +1,7 @@
 /**
  * @module `cilium policy simulate`: recorded flows against policies that are not applied. What would be
- * judged otherwise than it was, with the rules that would do it.
+ * judged otherwise than it was, with the rules that would do it. What the policies that are in force judge
+ * otherwise, too, is older than they are: no change of those that are tried.
  */
 import { OfflineCluster, type PairVerdict } from '../../daemon/policy/offline.ts';
 import { overlay } from '../../daemon/policy/offline-model.ts';
@@ -16,12 +17,14 @@ import { answering, exitCode } from './options.ts';
 import { seatOf, shownEnd, withFlowEnds } from './replay.ts';
 import { agentModel, fileModel, readDocuments } from './source.ts';
 
+type Verdict = 'allowed' | 'denied';
+
 interface FlipAnswer {
   readonly from: string;
   readonly to: string;
   readonly port: string;
-  readonly recorded: 'allowed' | 'denied';
-  readonly simulated: 'allowed' | 'denied';
+  readonly recorded: Verdict;
+  readonly simulated: Verdict;
   readonly flows: number;
   readonly egress: readonly string[];
   readonly ingress: readonly string[];
@@ -40,14 +43,28 @@ export function simulate(invocation: Invocation): Promise<number> {
     const model = base.length > 0 ? fileModel(invocation, base) : await agentModel(invocation);
     const { policies, objects } = readDocuments(paths, model.cluster);
     const { connections, read, skipped } = await readFlows(invocation);
-    const cluster = new OfflineCluster(
-      withFlowEnds(overlay(model, policies, objects), connections),
-    );
-    const judged = connections.map((each) => ({ each, verdict: verdictOn(cluster, each) }));
-    const flips = judged.flatMap(({ each, verdict }) => flipOf(each, verdict));
-    const unknown = judged.filter(({ verdict }) => verdict === undefined).length;
-    const denied = judged.filter(({ verdict }) => verdict?.allowed === false).length;
-    const totals = { flows: read, skipped, connections: connections.length, denied, unknown };
+    const now = new OfflineCluster(withFlowEnds(model, connections));
+    const next = new OfflineCluster(withFlowEnds(overlay(model, policies, objects), connections));
+    const judged = connections.map((seen) => ({
+      seen,
+      before: verdictOn(now, seen),
+      after: verdictOn(next, seen),
+    }));
+    const flips = judged.flatMap(flipOf);
+    const unknown = judged.filter(({ after }) => after === undefined).length;
+    const denied = judged.filter(({ after }) => after?.allowed === false).length;
+    const older = judged.filter(
+      ({ seen, before, after }) =>
+        after !== undefined && nameOf(after) !== seen.verdict && before?.allowed === after.allowed,
+    ).length;
+    const totals = {
+      flows: read,
+      skipped,
+      connections: connections.length,
+      denied,
+      unknown,
+      older,
+    };
     const form = flags.string('output');
     if (form === undefined) printOut(text(flips, totals));
     else printOut(await renderValue(form, { flips, ...totals }));
@@ -62,18 +79,35 @@ function verdictOn(cluster: OfflineCluster, seen: SeenConnection): PairVerdict |
   return cluster.judge(from, to, seen.proto, seen.port);
 }
 
-function flipOf(seen: SeenConnection, verdict: PairVerdict | undefined): FlipAnswer[] {
-  if (verdict === undefined || verdict.allowed === (seen.verdict === 'allowed')) return [];
+function nameOf({ allowed }: PairVerdict): Verdict {
+  return allowed ? 'allowed' : 'denied';
+}
+
+interface Judged {
+  readonly seen: SeenConnection;
+  readonly before: PairVerdict | undefined;
+  readonly after: PairVerdict | undefined;
+}
+
+/** With the rules that deny, or those that allow on the side that denied before. */
+function flipOf({ seen, before, after }: Judged): FlipAnswer[] {
+  if (before === undefined || after === undefined || before.allowed === after.allowed) return [];
+  if (nameOf(after) === seen.verdict) return [];
+  const deciders = (direction: 'egress' | 'ingress') => {
+    const { [direction]: side } = after;
+    const decides = (after.allowed ? before[direction] : side)?.allowed === false;
+    return decides ? ruleNames(side, direction) : [];
+  };
   return [
     {
       from: shownEnd(seen.from),
       to: shownEnd(seen.to),
       port: formatL4(seen),
       recorded: seen.verdict,
-      simulated: verdict.allowed ? 'allowed' : 'denied',
+      simulated: nameOf(after),
       flows: seen.flows,
-      egress: ruleNames(verdict.egress, 'egress'),
-      ingress: ruleNames(verdict.ingress, 'ingress'),
+      egress: deciders('egress'),
+      ingress: deciders('ingress'),
     },
   ];
 }
@@ -84,6 +118,8 @@ interface Totals {
   readonly connections: number;
   readonly denied: number;
   readonly unknown: number;
+  /** Judged otherwise than recorded by the policies that are in force already. */
+  readonly older: number;
 }
 
 function text(flips: readonly FlipAnswer[], totals: Totals): string {
@@ -95,11 +131,15 @@ function text(flips: readonly FlipAnswer[], totals: Totals): string {
       `${sign} ${from} -> ${to} ${port} ${recorded} -> ${simulated}, ${count(flows, 'flow')} (${why})`,
     );
   });
-  const { flows, skipped, connections, unknown } = totals;
+  const { flows, skipped, connections, unknown, older } = totals;
   const lost = unknown === 0 ? '' : `, ${unknown} between pods that have no address now`;
   lines.push(
     `${flips.length} of ${count(connections, 'connection')} change (${count(flows, 'flow')}, ${skipped} skipped${lost})`,
   );
+  if (older > 0) {
+    const which = count(older, 'connection');
+    lines.push(`${which} recorded under older policies: those in force judge otherwise already`);
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -27,6 +27,9 @@ interface FileAnswer {
   readonly warnings: readonly string[];
 }
 
+/** An agent refuses it, too: most likely it is being written. */
+const emptyText = 'holds no document';
+
 export function validate(invocation: Invocation): Promise<number> {
   return answering(invocation, async () => {
     const { args, flags } = invocation;
@@ -71,6 +74,10 @@ function answerOf(
           }));
     return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
   }
+  if (result.documents === 0) {
+    const errors = [{ field: 'file', message: emptyText }];
+    return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
+  }
   const own = new Set(result.policies.map(titleOf));
   const found = warnings.filter((each) => own.has(each.policy));
   const again = result.policies.map(titleOf).filter((title) => (twice.get(title) ?? path) !== path);
@@ -112,7 +119,9 @@ function text(file: ManifestFile, answer: FileAnswer | undefined): string {
     ? [
         `${answer.file}: ok (${count(answer.policies, 'policy', 'policies')}, ${count(answer.objects, 'object', 'objects')})`,
       ]
-    : problemLines(file);
+    : answer.errors.length > 0 && file.result.kind === 'parsed'
+      ? answer.errors.map(({ message }) => `${answer.file}: ${message}`)
+      : problemLines(file);
   lines.push(...answer.warnings.map((each) => `${answer.file}: warning: ${each}`));
   return `${lines.join('\n')}\n`;
 }

@@ -7,15 +7,18 @@ import type { Answer, SideAnswer } from './why.ts';
 
 type Side = 'egress' | 'ingress';
 
-/** Families that agree are told once. */
+/** Families that agree are told once. With documents it is YAML: the rest of it are comments. */
 export function whyText(answers: readonly Answer[], withDocument: boolean): string {
   const bodies = answers.map((answer) => body(answer, withDocument));
   const [first] = bodies;
   const [likeness, ...others] = answers.map(likenessOf);
   if (first !== undefined && others.every((each) => each === likeness)) return first;
   const differs = answers.some((each) => each.verdict !== answers[0]?.verdict);
-  const heading = differs ? 'IPv4 and IPv6 differ\n\n' : '';
-  const parts = answers.map((answer, index) => `IPv${answer.family}: ${bodies[index] ?? ''}`);
+  const heading = differs ? `${withDocument ? '# ' : ''}IPv4 and IPv6 differ\n\n` : '';
+  const parts = answers.map(({ family }, index) => {
+    const title = withDocument ? `# IPv${family}:\n` : `IPv${family}: `;
+    return `${title}${bodies[index] ?? ''}`;
+  });
   return `${heading}${parts.join('\n')}`;
 }
 
@@ -41,11 +44,17 @@ function body(answer: Answer, withDocument: boolean): string {
   }
   lines.push(...side('egress', from, answer.egress), ...side('ingress', to, answer.ingress));
   lines.push(...changes(answer, withDocument));
-  return `${lines.map((line) => (line.includes('\n') ? line : printable(line))).join('\n')}\n`;
+  const mark = withDocument ? '# ' : '';
+  const shown = lines.map((line) => {
+    const [first = '', ...document] = line.split('\n');
+    return [`${mark}${printable(first)}`, ...document].join('\n').trimEnd();
+  });
+  return `${shown.join('\n')}\n`;
 }
 
 function side(direction: Side, own: string, found: SideAnswer | undefined): string[] {
   const title = `${direction} of ${own}`;
+  if (found === undefined && own === 'host') return [`${title}: allowed, it has no host policy`];
   if (found === undefined) return [`${title}: allowed, not a pod: no policy here`];
   const lines = [`${title}: ${sentence(found)}`];
   for (const rule of found.passed) lines.push(`  passed on to the next tier by ${rule}`);

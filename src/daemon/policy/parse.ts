@@ -191,7 +191,7 @@ function kindOf(
   const isNamed = typeof kind === 'string' && typeof apiVersion === 'string';
   if (skipsOthers && isOther && isNamed && !isLegacy) {
     if (warnings.length < warningsMax) {
-      const message = `kind ${quote(kind)} of ${quote(apiVersion)} has no part in policy: skipped`;
+      const message = `kind ${quote(kind)} of ${quote(apiVersion)} has no part in policy: skipped here, refused in an agent's folder`;
       warnings.push(
         printable(`${place.text}: ${message}${isKind(kind) ? '' : suggest(kind, kindNames)}`),
       );

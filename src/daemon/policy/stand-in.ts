@@ -8,8 +8,9 @@
 import { printable } from '../../k8s/problem.ts';
 import type { Table } from '../../kv/table.ts';
 import { selectorOf } from './selector.ts';
-import type { PolicyFileRow, PolicyRuleRow } from './table.ts';
+import { type PolicyFileRow, type PolicyRuleRow, policyName } from './table.ts';
 
+const twinsMax = 3;
 const label = 'reserved:io.cilium.policy.derived-from=unreadable-policy-file';
 
 /** The stand-in for a file, in force from the revision on. */
@@ -62,5 +63,31 @@ export function describeFiles(
   if (refused.length > 0) {
     return `refused, their last good content is in force: ${names(refused)}`;
   }
-  return undefined;
+  return describeTwins(rules);
+}
+
+/** Policies of which more than one file has one with the same name: all of them are in force. */
+function describeTwins(rules: Table<PolicyRuleRow>): string | undefined {
+  const origins = new Map<string, Set<string>>();
+  for (const row of rules.all()) {
+    const name = `${row.kind} ${policyName(row)}`;
+    const known = origins.get(name);
+    if (known === undefined) origins.set(name, new Set([row.origin]));
+    else known.add(row.origin);
+  }
+  const twins = [...origins].filter(([, files]) => files.size > 1);
+  if (twins.length === 0) return undefined;
+  const texts = twins
+    .slice(0, twinsMax)
+    .map(([name, files]) => printable(`${name} in ${[...files].sort().join(' and ')}`));
+  const more = twins.length > twinsMax ? `, and ${twins.length - twinsMax} more` : '';
+  return `in several files, and all of these are in force: ${texts.join(', ')}${more}`;
+}
+
+/** Policies for nodes, which only a host firewall carries out. */
+export function describeNodeRules(rules: Table<PolicyRuleRow>): string | undefined {
+  const all = [...rules.all()].filter(({ rule }) => rule.subjectKind === 'node');
+  if (all.length === 0) return undefined;
+  const names = [...new Set(all.map((row) => printable(policyName(row))))].sort();
+  return `policies for nodes are not carried out without enable-host-firewall: ${names.join(', ')}`;
 }

@@ -9,7 +9,7 @@ import { describeOverflow } from '../policy/overflow.ts';
 import { kernelPolicyTarget } from '../policy/policy-target.ts';
 import { PolicyReconciler } from '../policy/reconciler.ts';
 import { PolicyReflector } from '../policy/reflector.ts';
-import { describeFiles } from '../policy/stand-in.ts';
+import { describeFiles, describeNodeRules } from '../policy/stand-in.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
 import { warmUpPolicy } from '../policy/warm-up.ts';
 import type { AgentConfig } from '../runtime/config.ts';
@@ -95,7 +95,7 @@ function policyReflector(
     ),
     onApplied: (names) => {
       run();
-      reportFiles(files, tables);
+      reportFiles(files, tables, config.enableHostFirewall);
       for (const name of names) {
         const row = tables.policyFiles.get(name);
         if (row?.status.kind === 'error')
@@ -148,8 +148,14 @@ function overflowText({ policies, endpoints }: AgentTables): string | undefined 
   return texts.length === 0 ? undefined : texts.join(' | ');
 }
 
-function reportFiles(report: HealthReporter, { policyFiles, policyRules }: AgentTables): void {
-  const problem = describeFiles(policyFiles, policyRules);
+function reportFiles(
+  report: HealthReporter,
+  { policyFiles, policyRules }: AgentTables,
+  hostFirewall: boolean,
+): void {
+  const problem =
+    describeFiles(policyFiles, policyRules) ??
+    (hostFirewall ? undefined : describeNodeRules(policyRules));
   if (problem === undefined) report.ok('all in force');
   else report.degraded(problem);
 }
