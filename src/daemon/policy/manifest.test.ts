@@ -51,7 +51,7 @@ test('files, folders and the standard input, in their order', () => {
   expect(found).toContain('all/a.json: Namespace a');
   expect(found).toContain('all/b.yml: Namespace b');
   expect(found).toContain(
-    'all/below/c.yaml: document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped',
+    'all/below/c.yaml: document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
   );
   expect(found.find((each) => each.startsWith('all/folder.yaml/d.yaml: line 1: '))).toBeDefined();
   expect(found.some((each) => each.includes('Namespace e') || each.includes('readme'))).toBe(false);

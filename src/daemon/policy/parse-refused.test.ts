@@ -1038,15 +1038,15 @@ describe('kinds that have nothing to do with policy', () => {
   test.each([
     [
       { apiVersion: 'apps/v1', kind: 'Deployment' },
-      'document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped',
+      'document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
     [
       { apiVersion: 'crd.projectcalico.org/v1', kind: 'NetworkPolicy' },
-      'document 1: kind "NetworkPolicy" of "crd.projectcalico.org/v1" has no part in policy: skipped',
+      'document 1: kind "NetworkPolicy" of "crd.projectcalico.org/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
     [
       { apiVersion: 'serving.knative.dev/v1', kind: 'Service' },
-      'document 1: kind "Service" of "serving.knative.dev/v1" has no part in policy: skipped',
+      'document 1: kind "Service" of "serving.knative.dev/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
   ])('%j is skipped', (document, expected) => expect(skipped(document)).toEqual([expected]));
 

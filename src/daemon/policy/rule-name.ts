@@ -23,18 +23,18 @@ export function implicitReason({ name, labels }: CookiePolicy): string | undefin
 }
 
 /**
- * `Kind/namespace/name#ruleIndex:path`, without a namespace for kinds of the cluster, with the
- * direction as the path of a default deny; and `implicit:reason`. Sorted; empty where nothing says
- * anything.
+ * `Kind/namespace/name#ruleIndex:path`, with the direction as the path of a default deny, and
+ * `implicit:reason`, sorted. Empty where nothing says anything.
  */
 export function ruleNames(side: SideVerdict | undefined, direction: Direction): string[] {
   const names = (side?.policies ?? []).flatMap((policy) => {
     const reason = implicitReason(policy);
     if (reason !== undefined) return reason.startsWith('allow-any-') ? [] : [`implicit:${reason}`];
-    const rule = `${policy.kind}/${policyName(policy)}#${policy.ruleIndex}`;
+    const { kind, namespace, name, ruleIndex, items } = policy;
+    const rule = `${kind}/${namespace}/${name}#${ruleIndex}`;
     return side?.isDefault === true
       ? [`${rule}:${direction}`]
-      : policy.items.map((item) => `${rule}:${item}`);
+      : items.map((item) => `${rule}:${item}`);
   });
   return names.sort();
 }
