@@ -31,11 +31,11 @@ MAP(cilium_ipcache_v2, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key,
 
 /* Address or prefix → the set of CIDRs in use that contain it. */
 MAP(cilium_address_sets, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key,
-    struct address_set, 65536, BPF_F_NO_PREALLOC);
+    struct address_set, 512000, BPF_F_NO_PREALLOC);
 
 /* Identity → peer class, in both banks. Absent: not known yet, denied. */
 MAP(cilium_identity_class, BPF_MAP_TYPE_HASH, struct identity_class_key,
-    struct identity_class, 262144, BPF_F_NO_PREALLOC);
+    struct identity_class, 524288, BPF_F_NO_PREALLOC);
 
 /* What holds for a policy as a whole; slot = bank * POLICY_IDS_MAX + id. */
 MAP(cilium_policy_config, BPF_MAP_TYPE_ARRAY, __u32, struct policy_config,

@@ -79,7 +79,7 @@ export function readDocuments(paths: readonly string[], cluster: string): Docume
 /** Addresses of the ranges for benchmarks (RFC 2544, RFC 5180), which no cluster has. */
 function standIn(index: number): string[] {
   const [high, low] = [index >> 8, index & 255];
-  return [`198.18.${high & 255}.${low}`, `2001:2::${index.toString(16)}`];
+  return [`198.19.${high & 255}.${low}`, `2001:2::${index.toString(16)}`];
 }
 
 /** Pods as they stand in a repository have no address: they get one, so that they can be judged. */
@@ -94,7 +94,7 @@ function withAddresses(objects: readonly ClusterObject[]): ClusterObject[] {
   }
   const names = without.map(objectKey).sort();
   printError(
-    `${without.length} pods have no status.podIP: judged at addresses of 198.18.0.0/16 and 2001:2::/48`,
+    `${without.length} pods have no status.podIP: judged at addresses of 198.19.0.0/16 and 2001:2::/48`,
   );
   const made = new Map(names.map((name, index) => [name, standIn(index + 1)]));
   return objects.map((one) => {

@@ -167,6 +167,8 @@ function levelsOf(grants: readonly Grant[], source: ClassSource): Levels {
     const alternatives: (readonly CachedSelector[])[] = [];
     for (const keys of grant.peers) {
       const entries = keys.flatMap((key) => source.get(key) ?? []);
+      // A selector that is not known must not make an allowance wider.
+      if (entries.length < keys.length && grant.action !== 'deny') continue;
       const isWide = entries.length > 0 && entries.every((entry) => entry.isWide);
       if (isWide) alternatives.push(entries);
       const selected = isWide ? source.groupsOf(entries) : source.classesOf(entries);

@@ -68,6 +68,8 @@ export class PolicyReconciler implements Disposable {
   #again = false;
   #stopped = false;
   #failures = 0;
+  /** Counts what the kernel has to hear of. */
+  #news = 0;
   /** No packet is left that began under the bank before the latest flip. */
   /** Undefined when it is over: to wait would let others go first. */
   #grace: Promise<void> | undefined;
@@ -86,7 +88,12 @@ export class PolicyReconciler implements Disposable {
       peers: options.peers.reader('policy reconciler'),
       sets: options.addressSets.reader('policy reconciler'),
     };
-    const wake = () => this.#wake();
+    const wake = () => {
+      // After a failure only what is new is a reason not to wait for the retry; the status of rows
+      // that could not be written, which is what was just told, is none.
+      if (this.#failures > 0 && !this.#running && !this.#read()) return;
+      this.#wake();
+    };
     this.#subscriptions = [
       options.policies.subscribe(wake),
       options.peers.subscribe(wake),
@@ -225,8 +232,9 @@ export class PolicyReconciler implements Disposable {
     this.#grace = undefined;
   }
 
-  /** Takes in what changed; what is gone stays a while. */
-  #read(): void {
+  /** Takes in what changed; what is gone stays a while. False if the kernel need not hear of it. */
+  #read(): boolean {
+    const before = this.#news;
     for (const { key, row } of this.#readers.policies.next()) {
       if (row === undefined) this.#lingering.hold(`policy ${key}`, () => this.#dropPolicy(key));
       else this.#takePolicy(row);
@@ -243,10 +251,12 @@ export class PolicyReconciler implements Disposable {
       if (before?.outside === row?.outside && before?.inside === row?.inside) continue;
       if (row === undefined) this.#sets.delete(prefix);
       else this.#sets.set(prefix, { outside: row.outside, inside: row.inside });
+      this.#news++;
       for (const bank of this.#banks) bank.markSet(prefix);
     }
     this.#lingering.expire();
     this.#wakeLater();
+    return this.#news !== before;
   }
 
   #takePolicy(row: DesiredPolicyRow): void {
@@ -256,6 +266,7 @@ export class PolicyReconciler implements Disposable {
     this.#slotOf.set(row.subject, row.policyId);
     this.#policies.set(row.policyId, row);
     if (before !== undefined && sameContent(before, row)) return;
+    this.#news++;
     for (const bank of this.#banks) bank.markPolicy(row.policyId);
   }
 
@@ -265,6 +276,7 @@ export class PolicyReconciler implements Disposable {
     // A successor may have the slot.
     if (policyId === undefined || this.#policies.get(policyId)?.subject !== subject) return;
     this.#policies.delete(policyId);
+    this.#news++;
     for (const bank of this.#banks) bank.markPolicy(policyId);
   }
 
@@ -274,11 +286,13 @@ export class PolicyReconciler implements Disposable {
     const before = this.#peers.get(row.peer);
     this.#peers.set(row.peer, row);
     if (before?.classId === row.classId && before.groupId === row.groupId) return;
+    this.#news++;
     for (const bank of this.#banks) bank.markPeer(row.peer);
   }
 
   #dropPeer(peer: PeerNumber): void {
     this.#peers.delete(peer);
+    this.#news++;
     for (const bank of this.#banks) bank.markPeer(peer);
   }
 

@@ -90,8 +90,10 @@ function resolveItem(item: RuleItem, direction: Direction, references: Reference
   const ports = item.ports.filter((port): port is PortRange => !isNamed(port));
   const named = item.ports.filter(isNamed);
   if (direction === 'ingress' || named.length === 0) return [{ item, peers, ports, named }];
-  const numbers = ports.length === 0 ? [] : [{ item, peers, ports, named: [] }];
-  return [...numbers, ...named.flatMap((port) => resolveNamed(item, peers, port, references))];
+  const ofNames = named.flatMap((port) => resolveNamed(item, peers, port, references));
+  // Also where no pod has such a port: what the entry requires of peers counts for all of the rule.
+  if (ports.length === 0 && ofNames.length > 0) return ofNames;
+  return [{ item, peers, ports, named: [] }, ...ofNames];
 }
 
 /** One entry for each number that the name has on any pod, for the pods where it has it. */
