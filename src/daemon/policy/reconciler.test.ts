@@ -151,3 +151,31 @@ test(
   },
   testTimeoutMs,
 );
+
+test('what cannot be written is tried again after its time, not when its status is told', async () => {
+  const kernel = new KernelModel();
+  const labels = new Map([[1000 as IdentityId, ['k8s:app=a']]]);
+  const people = everybody(labels);
+  using world = new World(labels, people, kernel);
+  let attempts = 0;
+  kernel.install = async () => {
+    attempts++;
+    throw new Error('full');
+  };
+  using _ = new PolicyReconciler({
+    policies: world.tables.policies,
+    peers: world.tables.peers,
+    addressSets: world.tables.addressSets,
+    target: kernel,
+    initialized: Promise.resolve(),
+    lingerMs: 0,
+    settleMs: 0,
+  });
+  world.run();
+  // With waits of 40, 80, 160 ms and so on there is room for four.
+  await Bun.sleep(500);
+  expect(attempts).toBeGreaterThan(1);
+  expect(attempts).toBeLessThanOrEqual(4);
+  const statuses = [...world.tables.policies.all()].map((row) => row.status.kind);
+  expect(statuses).toContain('error');
+});

@@ -89,10 +89,7 @@ export class PolicyReconciler implements Disposable {
       sets: options.addressSets.reader('policy reconciler'),
     };
     const wake = () => {
-      // After a failure only what is new is a reason not to wait for the retry; the status of rows
-      // that could not be written, which is what was just told, is none.
-      if (this.#failures > 0 && !this.#running && !this.#read()) return;
-      this.#wake();
+      if (this.#running || this.#hasReason()) this.#wake();
     };
     this.#subscriptions = [
       options.policies.subscribe(wake),
@@ -131,6 +128,14 @@ export class PolicyReconciler implements Disposable {
     }
   }
 
+  /**
+   * After a failure only what is new is a reason not to wait for the retry; the status of rows that
+   * could not be written, which was just told, is none.
+   */
+  #hasReason(): boolean {
+    return this.#failures === 0 || this.#read();
+  }
+
   #wake(): void {
     if (this.#stopped || !this.#ready) return;
     if (this.#running) {
@@ -152,7 +157,7 @@ export class PolicyReconciler implements Disposable {
       this.#fail(error);
     } finally {
       this.#running = false;
-      if (this.#again) this.#wake();
+      if (this.#again && this.#hasReason()) this.#wake();
     }
   }
 
