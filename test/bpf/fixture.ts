@@ -268,7 +268,11 @@ export class Fixture implements AsyncDisposable {
   }
 
   /** Runs a frame whose VLAN tag the kernel keeps beside it, as it does on the way in. */
-  runTagged(hook: Hook, packet: Uint8Array): Outcome {
+  runTagged(
+    hook: Hook,
+    packet: Uint8Array,
+    tag: 'vlan_tagged' | 'priority_tagged' = 'vlan_tagged',
+  ): Outcome {
     const [program, ifindex] = this.#hooks[hook];
     using object = BpfObject.open('vlan_tagged', readFileSync(vlanObject));
     object.load();
@@ -276,7 +280,7 @@ export class Fixture implements AsyncDisposable {
     object.map('vlan_next').update(new Uint8Array(4), next);
     const context = deviceContext(ifindex);
     const result = withNetns(this.netns.fd, () =>
-      object.program('vlan_tagged').testRun({ packet, context, repeat: 1 }),
+      object.program(tag).testRun({ packet, context, repeat: 1 }),
     );
     return this.#outcome(hook, result);
   }

@@ -22,6 +22,7 @@ import {
   arp,
   discovery,
   echo,
+  etherType,
   fragments,
   icmpError,
   proto,
@@ -446,6 +447,21 @@ for (const family of families) {
       expect(fixture.runTagged('from-native', udp({ from: world, to: node }, ports)).verdict).toBe(
         'pass',
       );
+      expect(rows()).toBe(0);
+    });
+
+    test('but a tag without a VLAN is none', () => {
+      const plain = udp({ from: world, to: node }, ports);
+      const heard = fixture.runTagged('from-native', plain, 'priority_tagged');
+      expect(heard).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
+      const sent = udp({ from: node, to: world }, ports);
+      const told = fixture.runTagged('to-native', sent, 'priority_tagged');
+      expect(told).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
+      // The kernel takes off both and does not ask again.
+      const twice = tagged(plain, etherType.vlan, 0);
+      expect(fixture.runTagged('from-native', twice, 'priority_tagged').verdict).toBe('drop');
+      const within = tagged(plain, etherType.vlan, 7);
+      expect(fixture.runTagged('from-native', within, 'priority_tagged').verdict).toBe('pass');
       expect(rows()).toBe(0);
     });
 

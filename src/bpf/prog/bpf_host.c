@@ -184,12 +184,37 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 	return bpf_redirect_peer(d.ifindex, 0);
 }
 
+#define VLAN_ID_MASK 0xfff
+
+/*
+ * A frame with VLAN id 0 carries only a priority: the kernel takes the tag off
+ * and gives the frame to this device, as if it had none.
+ */
+static __always_inline bool is_other_vlan(const struct __sk_buff *skb)
+{
+	return skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK);
+}
+
+/* A second tag with id 0 behind the first: taken off without asking us again. */
+static __always_inline bool is_hidden_by_tags(struct __sk_buff *skb)
+{
+	__be16 tci;
+
+	if (!skb->vlan_present || is_other_vlan(skb))
+		return false;
+	if (skb->protocol != bpf_htons(ETH_P_8021Q) &&
+	    skb->protocol != bpf_htons(ETH_P_8021AD))
+		return false;
+	return bpf_skb_load_bytes(skb, ETH_HLEN, &tci, sizeof(tci)) ||
+	       !(bpf_ntohs(tci) & VLAN_ID_MASK);
+}
+
 /* IP on a device that is known; a tagged frame is another device's. */
 static __always_inline bool netdev_is_ours(const struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 
-	if (skb->vlan_present)
+	if (is_other_vlan(skb))
 		return false;
 	if (skb->protocol != bpf_htons(ETH_P_IP) &&
 	    skb->protocol != bpf_htons(ETH_P_IPV6))
@@ -203,6 +228,10 @@ int cil_from_netdev(struct __sk_buff *skb)
 	struct packet p;
 	int ret;
 
+	if (config_host_firewall && is_hidden_by_tags(skb)) {
+		metric_count(skb, DROP_VLAN_FILTERED, METRIC_INGRESS);
+		return TC_ACT_SHOT;
+	}
 	if (!netdev_is_ours(skb))
 		return TC_ACT_OK;
 	packet_parse(skb, &p);

@@ -8,6 +8,8 @@
 #include "bpf.h"
 
 #define VLAN_ID 5
+/* A priority and no VLAN. */
+#define PRIORITY_TAG (3 << 13)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -20,6 +22,15 @@ SEC("tc")
 int vlan_tagged(struct __sk_buff *skb)
 {
 	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), VLAN_ID))
+		return TC_ACT_SHOT;
+	bpf_tail_call(skb, &vlan_next, 0);
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int priority_tagged(struct __sk_buff *skb)
+{
+	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), PRIORITY_TAG))
 		return TC_ACT_SHOT;
 	bpf_tail_call(skb, &vlan_next, 0);
 	return TC_ACT_SHOT;
