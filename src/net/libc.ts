@@ -322,3 +322,23 @@ export const POLLIN = 1;
 export const BPF_FS_MAGIC = 0xcafe4a11;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
 export const NSFS_MAGIC = 0x6e736673;
+
+const F_SETSIG = 10;
+const F_SETLEASE = 1024;
+const F_RDLCK = 0;
+const F_UNLCK = 2;
+/** Ignored by every process that does not ask for it. */
+const SIGURG = 23;
+
+/**
+ * True if somebody has the file open for writing. The kernel knows: it grants no lease for reading
+ * then (fcntl(2), "Leases"). False where it cannot be told, as on file systems without leases.
+ */
+export function isOpenForWriting(fd: number): boolean {
+  const { fcntl } = processCalls();
+  // Whoever opens it for writing between the two calls breaks the lease, which is told by a signal.
+  if (fcntl(fd, F_SETSIG, SIGURG) < 0) return false;
+  if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) return errno() === EAGAIN;
+  fcntl(fd, F_SETLEASE, F_UNLCK);
+  return false;
+}

@@ -77,6 +77,8 @@ export function* cellsOf(
   ports: readonly WrittenPort[],
 ): Generator<Cell> {
   if (!from.isPod && !to.isPod) return;
+  // A name and a number may be the same port.
+  const judged = new Set<string>();
   for (const port of ports) {
     let first: Cell | undefined;
     let second: Cell | undefined;
@@ -85,6 +87,9 @@ export function* cellsOf(
       if (other === undefined) continue;
       const l4 = numberOf(port, family, end, other);
       if (l4 === undefined) continue;
+      const key = `${family} ${l4.proto}/${l4.port}`;
+      if (judged.has(key)) continue;
+      judged.add(key);
       const verdict = cluster.judge(end, other, l4.proto, l4.port);
       const cell: Cell = { from, to, l4, family, verdict };
       if (first === undefined) first = cell;

@@ -13,7 +13,7 @@ import { renderValue } from '../rendering.ts';
 import { printOut } from '../terminal.ts';
 import { formatL4 } from './ends.ts';
 import { readFlows, type SeenConnection } from './flows.ts';
-import { answering, exitCode } from './options.ts';
+import { answering, exitCode, InputError } from './options.ts';
 import { seatOf, shownEnd, withFlowEnds } from './replay.ts';
 import { agentModel, fileModel, readDocuments } from './source.ts';
 
@@ -43,6 +43,11 @@ export function simulate(invocation: Invocation): Promise<number> {
     const model = base.length > 0 ? fileModel(invocation, base) : await agentModel(invocation);
     const { policies, objects } = readDocuments(paths, model.cluster);
     const { connections, read, skipped } = await readFlows(invocation);
+    if (connections.length === 0) {
+      throw new InputError([
+        `none of ${count(read, 'flow')} tells of a connection: nothing is judged`,
+      ]);
+    }
     const now = new OfflineCluster(withFlowEnds(model, connections));
     const next = new OfflineCluster(withFlowEnds(overlay(model, policies, objects), connections));
     const judged = connections.map((seen) => ({

@@ -8,6 +8,7 @@
 import {
   type BigIntStats,
   closeSync,
+  constants,
   type FSWatcher,
   fstatSync,
   openSync,
@@ -17,6 +18,7 @@ import {
   watch,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isOpenForWriting } from '../../net/libc.ts';
 
 /** A file's whole content, or why there is none. */
 export type FileContent =
@@ -43,6 +45,10 @@ export interface DirectoryOptions {
 
 /** A file must have been left alone for this long before it is read. */
 const quietMs = 0.75;
+/** What somebody still writes is looked at again after this long, */
+const writingPollMs = 5;
+/** and taken as it is after this long: a writer that never closes must not hide a file for ever. */
+const writingMaxMs = 10_000;
 /** A file must have been away for this long; editors and `mv` pairs come back sooner. */
 const awayMs = 5;
 /**
@@ -62,6 +68,8 @@ interface Seen {
   /** At the last look, and since when it has looked so. */
   lookedSignature: string | undefined;
   lookedAtMs: number;
+  /** Since when it is waited for whoever writes it. */
+  writtenSinceMs?: number | undefined;
 }
 
 export class DirectoryWatch implements Disposable {
@@ -260,6 +268,7 @@ export class DirectoryWatch implements Disposable {
       const needed = seen.lookedSignature === gone ? awayMs : quietMs;
       const left = seen.lookedAtMs + needed - now;
       if (left > 0) waitMs = Math.min(waitMs, left);
+      else if (this.#isWritten(name, seen, now)) waitMs = Math.min(waitMs, writingPollMs);
       else if (!this.#take(name, seen, ready)) waitMs = Math.min(waitMs, quietMs);
     }
     this.#cancel();
@@ -267,6 +276,16 @@ export class DirectoryWatch implements Disposable {
     if (ready.size === 0) return;
     this.#confirmLater(ready.keys());
     this.#options.onFiles(ready);
+  }
+
+  /** The beginning of a file may be a whole document, and less than the file is going to say. */
+  #isWritten(name: string, seen: Seen, now: number): boolean {
+    if (seen.lookedSignature === gone || !isBeingWritten(join(this.#options.path, name))) {
+      seen.writtenSinceMs = undefined;
+      return false;
+    }
+    seen.writtenSinceMs ??= now;
+    return now - seen.writtenSinceMs < writingMaxMs;
   }
 
   #confirmLater(names: Iterable<string>): void {
@@ -323,6 +342,20 @@ export class DirectoryWatch implements Disposable {
 }
 
 const gone = 'gone';
+
+function isBeingWritten(path: string): boolean {
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      return fstatSync(fd).isFile() && isOpenForWriting(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // What cannot be opened is told by who reads it.
+    return false;
+  }
+}
 
 function statOf(path: string): BigIntStats | undefined | 'unreadable' {
   try {

@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   renameSync,
   rmSync,
   symlinkSync,
   unlinkSync,
   watch,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,6 +133,20 @@ describe('policy reflector', () => {
       if (end % 60 === 0) await Promise.resolve();
     }
     writeFileSync(path, whole);
+    await until(() => names().length === 2);
+    subscription[Symbol.dispose]();
+    expect([...states]).toEqual(['a,b']);
+  });
+
+  test('nor while its writer has it open, however long it pauses between documents', async () => {
+    const { names, rules } = start();
+    const states = new Set<string>();
+    const subscription = rules.subscribe(() => states.add(names().join(',')));
+    const fd = openSync(join(root, 'a.yaml'), 'w');
+    writeSync(fd, policy('a'));
+    await Bun.sleep(100);
+    writeSync(fd, `---\n${policy('b')}`);
+    closeSync(fd);
     await until(() => names().length === 2);
     subscription[Symbol.dispose]();
     expect([...states]).toEqual(['a,b']);

@@ -58,7 +58,15 @@ export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
       config.enableHostFirewall ? { nodeName: config.nodeName } : undefined,
     ),
   );
-  const run = () => void controller.run();
+  const slots = core.health.reporter('policy.slots');
+  let lacking = -1;
+  const run = () => {
+    const { length } = controller.run().withoutSlot;
+    if (length === lacking) return;
+    lacking = length;
+    if (length === 0) slots.ok('every policy has one');
+    else slots.degraded(`${length} policies have no slot: their endpoints deny everything`);
+  };
   // Before the reconciler listens, so that it finds classes and policies computed.
   resources.use(tables.endpoints.subscribe(run));
   resources.use(tables.identities.subscribe(run));
