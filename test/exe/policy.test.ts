@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Pod, TestNode } from '../net/harness.ts';
+import { eventually, type Pod, TestNode } from '../net/harness.ts';
 
 const command = (process.env.CILIUM_EXE ?? join(import.meta.dir, '../../dist/cilium')).split(' ');
 /** A few seconds, on a machine that does other things as well. */
@@ -391,13 +391,14 @@ describe('with an agent', () => {
     };
     const message = async () => (await node.health()).msg;
     await node.changePolicy(() => node.writePolicy('again.yaml', allowsFrontend));
-    expect(await message()).toContain(
-      'CiliumNetworkPolicy default/backend-allows-frontend in again.yaml and allow.yaml',
-    );
+    const twins =
+      'CiliumNetworkPolicy default/backend-allows-frontend in again.yaml and allow.yaml';
+    await eventually('two files to be told', async () => (await message()).includes(twins));
     await node.changePolicy(() => node.writePolicy('again.yaml', forNodes));
-    expect(await message()).toContain('not carried out without enable-host-firewall: nodes');
+    const idle = 'not carried out without enable-host-firewall: nodes';
+    await eventually('a policy for nodes to be told', async () => (await message()).includes(idle));
     await node.changePolicy(() => node.removePolicy('again.yaml'));
-    expect((await node.health()).state).toBe('Ok');
+    await eventually('nothing to be told', async () => (await node.health()).state === 'Ok');
   });
 
   test('flags that are for files are refused', () => {

@@ -63,11 +63,11 @@ export function describeFiles(
   if (refused.length > 0) {
     return `refused, their last good content is in force: ${names(refused)}`;
   }
-  return describeTwins(rules);
+  return undefined;
 }
 
 /** Policies of which more than one file has one with the same name: all of them are in force. */
-function describeTwins(rules: Table<PolicyRuleRow>): string | undefined {
+export function describeTwins(rules: Table<PolicyRuleRow>): string | undefined {
   const origins = new Map<string, Set<string>>();
   for (const row of rules.all()) {
     const name = `${row.kind} ${policyName(row)}`;

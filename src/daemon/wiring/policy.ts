@@ -9,7 +9,7 @@ import { describeOverflow } from '../policy/overflow.ts';
 import { kernelPolicyTarget } from '../policy/policy-target.ts';
 import { PolicyReconciler } from '../policy/reconciler.ts';
 import { PolicyReflector } from '../policy/reflector.ts';
-import { describeFiles, describeNodeRules } from '../policy/stand-in.ts';
+import { describeFiles, describeNodeRules, describeTwins } from '../policy/stand-in.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
 import { warmUpPolicy } from '../policy/warm-up.ts';
 import type { AgentConfig } from '../runtime/config.ts';
@@ -19,6 +19,7 @@ import type { AgentCore } from './core.ts';
 
 /** Address blocks that no policy uses any more are forgotten this often. */
 const sweepIntervalMs = 300_000;
+const rulesQuietMs = 300;
 
 const warmUpPieces = 40;
 const warmUpPauseMs = 25;
@@ -84,13 +85,15 @@ function allowsLocalhost({ allowLocalhost, enableK8s }: AgentConfig): boolean {
 }
 
 function policyReflector(
-  { config, tables, health, log, resources }: AgentCore,
+  core: AgentCore,
   revision: PolicyRevision,
   run: () => void,
 ): PolicyReflector | undefined {
+  const { config, tables, health, log, resources } = core;
   if (config.staticCnpPath === '') return undefined;
   const directory = health.reporter('policy.directory');
   const files = health.reporter('policy.files');
+  const reportRules = ruleReporter(core);
   const reflector = new PolicyReflector({
     directory: config.staticCnpPath,
     cluster: config.clusterName,
@@ -103,7 +106,8 @@ function policyReflector(
     ),
     onApplied: (names) => {
       run();
-      reportFiles(files, tables, config.enableHostFirewall);
+      reportFiles(files, tables);
+      reportRules();
       for (const name of names) {
         const row = tables.policyFiles.get(name);
         if (row?.status.kind === 'error')
@@ -156,14 +160,27 @@ function overflowText({ policies, endpoints }: AgentTables): string | undefined 
   return texts.length === 0 ? undefined : texts.join(' | ');
 }
 
-function reportFiles(
-  report: HealthReporter,
-  { policyFiles, policyRules }: AgentTables,
-  hostFirewall: boolean,
-): void {
-  const problem =
-    describeFiles(policyFiles, policyRules) ??
-    (hostFirewall ? undefined : describeNodeRules(policyRules));
+/** Looks at all rules, so it waits until changes have ended. */
+function ruleReporter({ health, tables, config, resources }: AgentCore): () => void {
+  const report = health.reporter('policy.rules');
+  const look = () => {
+    const rules = tables.policyRules;
+    const idle = config.enableHostFirewall ? undefined : describeNodeRules(rules);
+    const problem = describeTwins(rules) ?? idle;
+    if (problem === undefined) report.ok('each in one file');
+    else report.degraded(problem);
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  resources.defer(() => clearTimeout(timer));
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(look, rulesQuietMs);
+    timer.unref();
+  };
+}
+
+function reportFiles(report: HealthReporter, { policyFiles, policyRules }: AgentTables): void {
+  const problem = describeFiles(policyFiles, policyRules);
   if (problem === undefined) report.ok('all in force');
   else report.degraded(problem);
 }
