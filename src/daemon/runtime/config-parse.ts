@@ -208,5 +208,13 @@ const quotedCharactersMax = 64;
 /** Text from outside, short enough and harmless in a message. */
 export function quote(text: string): string {
   const shown = text.length > quotedCharactersMax ? `${text.slice(0, quotedCharactersMax)}…` : text;
-  return JSON.stringify(shown);
+  return escapeControls(JSON.stringify(shown));
+}
+
+/** Control characters as JSON writes them, those beyond ASCII too, which JSON leaves. */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from './config-error.ts';
 import { type AgentOption, agentOption, agentOptions } from './config-options.ts';
-import { nearestName, quote } from './config-parse.ts';
+import { escapeControls, nearestName, quote } from './config-parse.ts';
 
 export type SourceName = 'flag' | 'environment' | 'config-dir' | 'config-file';
 
@@ -159,6 +159,7 @@ function printable(name: string): string {
   return /^[\w.-]{1,80}$/.test(name) ? name : quote(name);
 }
 
+/** It may repeat a path or a text that anybody has written. */
 function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  return escapeControls(cause instanceof Error ? cause.message : String(cause));
 }

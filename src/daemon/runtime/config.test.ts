@@ -236,6 +236,11 @@ describe('maps', () => {
   });
 });
 
+test('a path cannot drive the terminal', () => {
+  const load = () => loadAgentConfig([], { CILIUM_CONFIG: '\u0001\u009b' });
+  expect(load).toThrow(/^option config: [^\p{Cc}]*$/u);
+});
+
 test('any command line gives a configuration or a ConfigError', () => {
   const names = [...agentOptions()].map((option) => option.name);
   const name = fc.oneof(fc.constantFrom(...names), fc.string());
