@@ -5,6 +5,7 @@
  * become a reserved, namespace, cluster or service account label. Those come from the caller.
  */
 
+import { isLabelKey, isLabelValue } from '../../k8s/name.ts';
 import {
   ciliumPrefix,
   formatLabel,
@@ -135,21 +136,6 @@ export function podIdentityLabels(
   }
   const kept = labels.filter((label) => keepsLabel(filter, label)).map(formatLabel);
   return { labels: sortLabels(kept), refused };
-}
-
-const labelName = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
-const labelPrefix = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
-
-/** True if Kubernetes would take the text as a label's key. */
-export function isLabelKey(key: string): boolean {
-  const slash = key.indexOf('/');
-  if (slash < 0) return labelName.test(key);
-  return labelPrefix.test(key.slice(0, slash)) && labelName.test(key.slice(slash + 1));
-}
-
-/** True if Kubernetes would take the text as a label's value. */
-export function isLabelValue(value: string): boolean {
-  return value === '' || labelName.test(value);
 }
 
 function refusal(key: string, value: unknown): string | undefined {

@@ -38,7 +38,7 @@ export interface Desired {
 }
 
 /** IPv6 blocks that cover the mapped IPv4 space end here; it is never without an entry. */
-export const rootPrefix = '0.0.0.0/0';
+const rootPrefix = '0.0.0.0/0';
 
 export class PolicyBank {
   readonly bank: Bank;

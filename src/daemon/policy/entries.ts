@@ -75,7 +75,7 @@ function coveringCodes(code: L4Code): readonly L4Code[] {
   return codes;
 }
 
-export function decodeL4(code: L4Code): { proto: number; port: number; portPrefix: number } {
+function decodeL4(code: L4Code): { proto: number; port: number; portPrefix: number } {
   return {
     proto: Math.floor(code / 2 ** 21),
     port: code % 2 ** 16,

@@ -131,7 +131,7 @@ function reseated(cluster: OfflineCluster, question: Question): Question {
 }
 
 /** A CiliumNetworkPolicy for exactly this connection; undefined where no pod is protected. */
-export function leastPolicy(cluster: OfflineCluster, question: Question): object | undefined {
+function leastPolicy(cluster: OfflineCluster, question: Question): object | undefined {
   const { direction, own, peer, proto, port } = question;
   const subject = own.pod && workloadOf(cluster.identityLabels(own));
   if (subject === undefined) return undefined;
@@ -174,7 +174,7 @@ function peerOf(cluster: OfflineCluster, peer: End, side: 'from' | 'to', namespa
 }
 
 /** The entity of a reserved label. */
-export function entityOf(labels: readonly string[]): string | undefined {
+function entityOf(labels: readonly string[]): string | undefined {
   const reserved = labels.map(parseLabel).filter(({ source }) => source === 'reserved');
   const names = new Set(reserved.map(({ key }) => key));
   if ([...names].some((name) => name.startsWith('world'))) return 'world';

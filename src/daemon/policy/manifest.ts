@@ -10,7 +10,7 @@ import type { DocumentLimits } from '../../k8s/document.ts';
 import { type ParseResult, parseDocuments } from './parse.ts';
 
 /** A dump of a whole cluster is larger than any policy file. */
-export const manifestLimits: DocumentLimits = {
+const manifestLimits: DocumentLimits = {
   bytesMax: 64 * 1024 * 1024,
   documentsMax: 200_000,
   nodesMax: 10_000_000,

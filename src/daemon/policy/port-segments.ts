@@ -87,7 +87,7 @@ export function isWhole({ proto, first, last }: Segment): boolean {
 }
 
 /** `80/TCP`, `80-89/TCP`, `any port/TCP`, `ICMP/8`, `ICMP`. */
-export function formatSegment(segment: Segment): string {
+function formatSegment(segment: Segment): string {
   const { proto, first, last } = segment;
   const name = protocolNames[proto] ?? `protocol ${proto}`;
   const range = first === last ? String(first) : `${first}-${last}`;

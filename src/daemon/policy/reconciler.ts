@@ -13,7 +13,7 @@ import type { IdentityId } from '../identity/table.ts';
 import type { SetPair } from './address-sets.ts';
 import { PolicyBank, sameContent } from './bank.ts';
 import { Linger } from './linger.ts';
-import { addressSetOf, identityOf, type PeerNumber, peerNumber } from './peer.ts';
+import { type PeerNumber, peerNumber } from './peer.ts';
 import type { EntryMap, PolicyTarget } from './policy-target.ts';
 import type { AddressSetRow, DesiredPolicyRow, PeerRow, PolicySubject } from './table.ts';
 
@@ -354,10 +354,4 @@ export class PolicyReconciler implements Disposable {
     if (current === undefined || !sameContent(current, row)) return;
     if (!sameStatus(current.status, status)) policies.upsert({ ...current, status });
   }
-}
-
-/** How a peer is shown: identity and address set. */
-export function formatPeer(peer: PeerNumber): string {
-  const set = addressSetOf(peer);
-  return set === 0 ? String(identityOf(peer)) : `${identityOf(peer)}/${set}`;
 }

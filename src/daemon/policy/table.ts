@@ -8,7 +8,7 @@
 import { formatStatus, type Status } from '../../kv/status.ts';
 import { Table } from '../../kv/table.ts';
 import type { IdentityId } from '../identity/table.ts';
-import { addressSetOf, classAny, groupBase, identityOf, type PeerNumber } from './peer.ts';
+import { addressSetOf, identityOf, type PeerNumber } from './peer.ts';
 import type { Direction, PolicyKind, Rule } from './rule.ts';
 
 /** What a file of the policy directory holds, and whether it is in force as it is. */
@@ -217,12 +217,6 @@ function formatCookiePolicy(policy: CookiePolicy): string {
   if (policy.name === '') return policy.labels.join(',');
   const items = policy.items.length === 0 ? '' : `[${policy.items.join(',')}]`;
   return `${policyName(policy)}#${policy.ruleIndex}${items}`;
-}
-
-/** Who a row of a policy map is for. */
-export function formatClass(classId: number): string {
-  if (classId === classAny) return 'any';
-  return classId > groupBase ? `group ${classId - groupBase}` : `class ${classId}`;
 }
 
 export function policyPeers(): Table<PeerRow, PeerNumber> {
