@@ -5,7 +5,7 @@
  */
 import type { AgentNotice } from '../hubble/protocol.ts';
 import type { EndpointRow } from './endpoint/table.ts';
-import { describeOverflow } from './policy/overflow.ts';
+import { describeOverflow } from './policy/compile/overflow.ts';
 import { type DesiredPolicyRow, type PolicyRuleRow, policySubject } from './policy/table.ts';
 import type { AgentTables } from './tables.ts';
 

@@ -7,8 +7,8 @@
 import type { Datapath } from './datapath.ts';
 import type { EndpointReflector } from './endpoint/reflector.ts';
 import type { IpamAllocator } from './ipam/allocator.ts';
-import type { PolicyCompiler } from './policy/compiler.ts';
-import { policyExport } from './policy/export.ts';
+import type { PolicyCompiler } from './policy/compile/compiler.ts';
+import { policyExport } from './policy/explain/export.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './policy/repository.ts';
 import { policySubject } from './policy/table.ts';
 import type { MapReader, PolicyModel, RestContext, StatusModel } from './rest/context.ts';

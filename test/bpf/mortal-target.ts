@@ -9,7 +9,7 @@ import {
   kernelPolicyTarget,
   type PolicyTarget,
   type WritableMap,
-} from '../../src/daemon/policy/policy-target.ts';
+} from '../../src/daemon/policy/kernel/policy-target.ts';
 import type { Fixture } from './fixture.ts';
 
 /** Room in a map of entries, as in an agent. */

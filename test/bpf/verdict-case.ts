@@ -3,7 +3,7 @@
  * One question of the oracle's as a packet: which program sees it and where, what the packet is,
  * what the oracle expects of it, and what the program's event says, in the oracle's words.
  */
-import { ruleNames } from '../../src/daemon/policy/rule-name.ts';
+import { ruleNames } from '../../src/daemon/policy/explain/rule-name.ts';
 import type { CookieRow } from '../../src/daemon/policy/table.ts';
 import { requireAddress } from '../../src/net/address.ts';
 import type { Cluster, Direction, NodeObject, PodObject, Query } from '../oracle/documents.ts';

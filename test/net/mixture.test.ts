@@ -125,18 +125,18 @@ test('no packet sees a mixture', async () => {
 test('a build that fills the bank in force is caught', async () => {
   const broken = await buildVariant('broken-flip', [
     {
-      file: 'src/daemon/policy/reconciler.ts',
+      file: 'src/daemon/policy/kernel/reconciler.ts',
       from: 'const other = this.#bank(target.epoch + 1);',
       to: 'const other = active;',
     },
     {
-      file: 'src/daemon/policy/reconciler.ts',
+      file: 'src/daemon/policy/kernel/reconciler.ts',
       from: 'target.epoch += 1;',
       to: 'target.epoch += 2;',
     },
     {
       // One policy after the other, so that there is something to see.
-      file: 'src/daemon/policy/bank.ts',
+      file: 'src/daemon/policy/kernel/bank.ts',
       from: 'const result = await this.#target.install(slots);',
       to: `let result = await this.#target.install([]);
     for (const one of slots) {

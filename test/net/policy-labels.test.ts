@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { LabelSource } from '../../src/daemon/endpoint/label-source.ts';
 import { labelFilter, podIdentityLabels } from '../../src/daemon/identity/labels.ts';
 import { parseLabel } from '../../src/daemon/identity/table.ts';
-import { parseDocuments } from '../../src/daemon/policy/parse.ts';
+import { parseDocuments } from '../../src/daemon/policy/parse/parse.ts';
 import { eventually, type Json, type Pod, TestNode } from './harness.ts';
 import { app, policy } from './policy-fixture.ts';
 import { families } from './world.ts';

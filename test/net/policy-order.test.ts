@@ -5,14 +5,14 @@
 import { expect, test } from 'bun:test';
 import { clusterObjects } from '../../src/daemon/cluster/table.ts';
 import { type IdentityId, reservedIdentities } from '../../src/daemon/identity/table.ts';
-import { PolicyCompiler } from '../../src/daemon/policy/compiler.ts';
-import { type ParsedPolicy, parseDocuments } from '../../src/daemon/policy/parse.ts';
-import { peerNumber } from '../../src/daemon/policy/peer.ts';
-import { tableReferences } from '../../src/daemon/policy/references.ts';
-import { resolveRule } from '../../src/daemon/policy/resolve.ts';
-import { ruleRows } from '../../src/daemon/policy/rule-row.ts';
+import { PolicyCompiler } from '../../src/daemon/policy/compile/compiler.ts';
+import { peerNumber } from '../../src/daemon/policy/compile/peer.ts';
+import { tableReferences } from '../../src/daemon/policy/compile/references.ts';
+import { resolveRule } from '../../src/daemon/policy/compile/resolve.ts';
+import { verdictOf } from '../../src/daemon/policy/compile/verdict.ts';
+import { ruleRows } from '../../src/daemon/policy/documents/rule-row.ts';
+import { type ParsedPolicy, parseDocuments } from '../../src/daemon/policy/parse/parse.ts';
 import { policySubject } from '../../src/daemon/policy/table.ts';
-import { verdictOf } from '../../src/daemon/policy/verdict.ts';
 import { tiered } from './policy-documents.ts';
 
 const rulesPerPolicy = 25;

@@ -3,9 +3,13 @@
  * those that the explanation says match, and where nothing decided the explanation finds nothing.
  */
 import { expect, test } from 'bun:test';
-import { type Consideration, considerations, nearMisses } from '../../src/daemon/policy/explain.ts';
-import type { OfflineCluster } from '../../src/daemon/policy/offline.ts';
-import { ruleNames } from '../../src/daemon/policy/rule-name.ts';
+import {
+  type Consideration,
+  considerations,
+  nearMisses,
+} from '../../src/daemon/policy/explain/explain.ts';
+import type { OfflineCluster } from '../../src/daemon/policy/explain/offline.ts';
+import { ruleNames } from '../../src/daemon/policy/explain/rule-name.ts';
 import type { Query } from '../oracle/documents.ts';
 import { generateCluster } from '../oracle/generate.ts';
 import { queriesOf } from '../oracle/queries.ts';

@@ -3,9 +3,9 @@
  * a cluster without a kernel, verdicts with the names of rules.
  */
 import { labelFilter, podIdentityLabels } from '../../src/daemon/identity/labels.ts';
-import { OfflineCluster, type SideVerdict } from '../../src/daemon/policy/offline.ts';
-import { manifestModel } from '../../src/daemon/policy/offline-model.ts';
-import { parseDocuments } from '../../src/daemon/policy/parse.ts';
+import { OfflineCluster, type SideVerdict } from '../../src/daemon/policy/explain/offline.ts';
+import { manifestModel } from '../../src/daemon/policy/explain/offline-model.ts';
+import { parseDocuments } from '../../src/daemon/policy/parse/parse.ts';
 import { formatProblem } from '../../src/k8s/problem.ts';
 import type { Cluster, Direction, Protocol, Query } from '../oracle/documents.ts';
 

@@ -2,15 +2,19 @@
  * @module `cilium policy diff OLD NEW`: which pairs of pods and outside addresses, on which ports, are
  * judged otherwise. Pairs that both sets cannot tell apart are judged once.
  */
-import { type End, OfflineCluster, type PairVerdict } from '../../daemon/policy/offline.ts';
-import { manifestModel, type OfflineModel, overlay } from '../../daemon/policy/offline-model.ts';
+import { type End, OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
+import {
+  manifestModel,
+  type OfflineModel,
+  overlay,
+} from '../../daemon/policy/explain/offline-model.ts';
 import {
   formatSegments,
   mergeSegments,
   type Segment,
   segmentsOf,
-} from '../../daemon/policy/port-segments.ts';
-import { ruleNames } from '../../daemon/policy/rule-name.ts';
+} from '../../daemon/policy/explain/port-segments.ts';
+import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { objectKey } from '../../k8s/object.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Family } from '../../net/address.ts';

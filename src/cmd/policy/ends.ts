@@ -3,8 +3,8 @@
  * port. Names are looked up in the cluster; the families are those that both ends have.
  */
 
-import type { End, OfflineCluster } from '../../daemon/policy/offline.ts';
-import { protocolNames } from '../../daemon/policy/port-segments.ts';
+import type { End, OfflineCluster } from '../../daemon/policy/explain/offline.ts';
+import { protocolNames } from '../../daemon/policy/explain/port-segments.ts';
 import { parsePorts } from '../../daemon/ports.ts';
 import { suggest } from '../../k8s/problem.ts';
 import { type Family, formatAddress, parseAddress } from '../../net/address.ts';

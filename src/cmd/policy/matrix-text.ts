@@ -1,8 +1,8 @@
 /**
  * @module The matrix for people: a grid for one port, else a list of pairs.
  */
-import type { OfflineCluster } from '../../daemon/policy/offline.ts';
-import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import type { OfflineCluster } from '../../daemon/policy/explain/offline.ts';
+import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import { printOut } from '../terminal.ts';
 import { formatL4, type WrittenPort } from './ends.ts';

@@ -2,9 +2,9 @@
  * @module `cilium policy matrix`: the verdict on every pair of pods and outside addresses, for some ports.
  * Rows are written as they are found; nothing is kept of a pair that is told.
  */
-import { OfflineCluster, type SideVerdict } from '../../daemon/policy/offline.ts';
-import { protocolNames } from '../../daemon/policy/port-segments.ts';
-import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import { OfflineCluster, type SideVerdict } from '../../daemon/policy/explain/offline.ts';
+import { protocolNames } from '../../daemon/policy/explain/port-segments.ts';
+import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { parsePorts } from '../../daemon/ports.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';

@@ -2,8 +2,13 @@
  * @module Who stands in a matrix or a comparison: the pods of a cluster and outside addresses, and the
  * verdicts on each pair of them.
  */
-import type { End, OfflineCluster, PairVerdict, SideVerdict } from '../../daemon/policy/offline.ts';
-import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import type {
+  End,
+  OfflineCluster,
+  PairVerdict,
+  SideVerdict,
+} from '../../daemon/policy/explain/offline.ts';
+import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { type Family, parseAddress } from '../../net/address.ts';
 import { UsageError } from '../flags.ts';
 import { printError } from '../terminal.ts';

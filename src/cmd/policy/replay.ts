@@ -4,9 +4,13 @@
  */
 
 import { identityHost, identityRemoteNode } from '../../daemon/identity/table.ts';
-import type { End, OfflineCluster } from '../../daemon/policy/offline.ts';
-import { hostPrefixText, type OfflineModel, withPods } from '../../daemon/policy/offline-model.ts';
-import { workloadOf } from '../../daemon/policy/workload.ts';
+import type { End, OfflineCluster } from '../../daemon/policy/explain/offline.ts';
+import {
+  hostPrefixText,
+  type OfflineModel,
+  withPods,
+} from '../../daemon/policy/explain/offline-model.ts';
+import { workloadOf } from '../../daemon/policy/explain/workload.ts';
 import type { FlowEnd, SeenConnection } from './flows.ts';
 
 /** The model with every end that only the flows know. */

@@ -3,9 +3,9 @@
  * judged otherwise than it was, with the rules that would do it. What the policies that are in force judge
  * otherwise, too, is older than they are: no change of those that are tried.
  */
-import { OfflineCluster, type PairVerdict } from '../../daemon/policy/offline.ts';
-import { overlay } from '../../daemon/policy/offline-model.ts';
-import { ruleNames } from '../../daemon/policy/rule-name.ts';
+import { OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
+import { overlay } from '../../daemon/policy/explain/offline-model.ts';
+import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';

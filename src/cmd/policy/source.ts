@@ -3,15 +3,15 @@
  * this machine has (`GET /v1/policy/export`), compiled by the same compiler.
  */
 import { keepsLabel, labelFilter, podIdentityLabels } from '../../daemon/identity/labels.ts';
-import { exportedModel, type PolicyExport } from '../../daemon/policy/export.ts';
-import type { LintOptions } from '../../daemon/policy/lint.ts';
-import { loadDocuments, type ManifestFile } from '../../daemon/policy/manifest.ts';
+import { loadDocuments, type ManifestFile } from '../../daemon/policy/documents/manifest.ts';
+import { exportedModel, type PolicyExport } from '../../daemon/policy/explain/export.ts';
+import type { LintOptions } from '../../daemon/policy/explain/lint.ts';
 import {
   entriesUnlimited,
   manifestModel,
   type OfflineModel,
-} from '../../daemon/policy/offline-model.ts';
-import type { ParsedPolicy } from '../../daemon/policy/parse.ts';
+} from '../../daemon/policy/explain/offline-model.ts';
+import type { ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
 import { type ClusterObject, objectKey, type PodObject } from '../../k8s/object.ts';
 import { type Problem, printable } from '../../k8s/problem.ts';
 import { localAgent } from '../../sandbox/current.ts';

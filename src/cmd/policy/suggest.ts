@@ -1,7 +1,7 @@
 /**
  * @module `cilium policy suggest`: the least policies that admit the flows that were observed, as YAML.
  */
-import { type Observation, suggestPolicies } from '../../daemon/policy/suggest.ts';
+import { type Observation, suggestPolicies } from '../../daemon/policy/explain/suggest.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';

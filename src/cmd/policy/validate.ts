@@ -2,9 +2,10 @@
  * @module `cilium policy validate FILE…` (`cilium dbg policy validate`): every error with its line and
  * field, and warnings about what is hardly meant as it is written.
  */
-import { lintPolicies, type Warning } from '../../daemon/policy/lint.ts';
-import { loadDocuments, type ManifestFile } from '../../daemon/policy/manifest.ts';
-import type { ParsedPolicy } from '../../daemon/policy/parse.ts';
+
+import { loadDocuments, type ManifestFile } from '../../daemon/policy/documents/manifest.ts';
+import { lintPolicies, type Warning } from '../../daemon/policy/explain/lint.ts';
+import type { ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';

@@ -7,11 +7,19 @@ import {
   considerations,
   nearMisses,
   type Question,
-} from '../../daemon/policy/explain.ts';
-import { type Change, changeOf } from '../../daemon/policy/explain-change.ts';
-import { OfflineCluster, type SideVerdict } from '../../daemon/policy/offline.ts';
-import { formatSegments, type Segment, segmentsOf } from '../../daemon/policy/port-segments.ts';
-import { describePolicies, describeRule, ruleNames } from '../../daemon/policy/rule-name.ts';
+} from '../../daemon/policy/explain/explain.ts';
+import { type Change, changeOf } from '../../daemon/policy/explain/explain-change.ts';
+import { OfflineCluster, type SideVerdict } from '../../daemon/policy/explain/offline.ts';
+import {
+  formatSegments,
+  type Segment,
+  segmentsOf,
+} from '../../daemon/policy/explain/port-segments.ts';
+import {
+  describePolicies,
+  describeRule,
+  ruleNames,
+} from '../../daemon/policy/explain/rule-name.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';

@@ -4,11 +4,11 @@ import { type EndpointRow, endpoints } from '../endpoint/table.ts';
 import { endpointRow } from '../endpoint-fixture.ts';
 import { type IdentityId, identities, identityId, reservedIdentities } from '../identity/table.ts';
 import { ipcache } from '../ipcache/table.ts';
+import { peerNumber } from './compile/peer.ts';
 import { PolicyController } from './controller.ts';
-import { parseDocuments } from './parse.ts';
-import { peerNumber } from './peer.ts';
+import { ruleRows } from './documents/rule-row.ts';
+import { parseDocuments } from './parse/parse.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './repository.ts';
-import { ruleRows } from './rule-row.ts';
 import {
   addressSets,
   PolicyRevision,

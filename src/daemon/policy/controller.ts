@@ -17,12 +17,17 @@ import {
   identityUnknown,
 } from '../identity/table.ts';
 import type { IpcacheRow } from '../ipcache/table.ts';
-import { type SetPair, spanOf } from './address-sets.ts';
-import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compiler.ts';
-import { type PeerNumber, peerNumber } from './peer.ts';
-import { referenceOf, tableReferences } from './references.ts';
-import { type ReferenceKind, type References, referencesOf, resolveRule } from './resolve.ts';
-import type { PeerClasses } from './selector-cache.ts';
+import { type SetPair, spanOf } from './compile/address-sets.ts';
+import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compile/compiler.ts';
+import { type PeerNumber, peerNumber } from './compile/peer.ts';
+import { referenceOf, tableReferences } from './compile/references.ts';
+import {
+  type ReferenceKind,
+  type References,
+  referencesOf,
+  resolveRule,
+} from './compile/resolve.ts';
+import type { PeerClasses } from './compile/selector-cache.ts';
 import {
   type AddressSetRow,
   type CookieRow,

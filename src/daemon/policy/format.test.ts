@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
+import { ruleRows } from './documents/rule-row.ts';
 import { formatRule, formatRules } from './format.ts';
-import { parseDocuments } from './parse.ts';
-import { ruleRows } from './rule-row.ts';
+import { parseDocuments } from './parse/parse.ts';
 
 const rowsOf = (document: object) => {
   const result = parseDocuments(JSON.stringify(document));

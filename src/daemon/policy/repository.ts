@@ -4,9 +4,9 @@
  * (Policy, SelectorCache, EndpointPolicy). The REST server turns them into JSON.
  */
 
-import type { CompiledPolicy, PolicyCompiler } from './compiler.ts';
+import type { CompiledPolicy, PolicyCompiler } from './compile/compiler.ts';
+import { classAny, groupBase, identityOf, type PeerNumber } from './compile/peer.ts';
 import { formatLabelModel, formatRules, goEscape, type LabelModel } from './format.ts';
-import { classAny, groupBase, identityOf, type PeerNumber } from './peer.ts';
 import {
   type Direction,
   directions,

@@ -1,8 +1,8 @@
 /**
  * @module
  * What a person wrote, after parsing: plain rows without behaviour, so that they can be frozen and
- * sent to a worker. All kinds of policy have this one form. `parse*.ts` make it, `resolve.ts` turns
- * its references into selectors, `compiler.ts` reads the result, `format.ts` prints it.
+ * sent to a worker. All kinds of policy have this one form. `parse/` makes it, `compile/resolve.ts` turns
+ * its references into selectors, `compile/compiler.ts` reads the result, `format.ts` prints it.
  */
 
 import type { Label } from '../identity/table.ts';

@@ -8,7 +8,7 @@
 import { formatStatus, type Status } from '../../kv/status.ts';
 import { Table } from '../../kv/table.ts';
 import type { IdentityId } from '../identity/table.ts';
-import { addressSetOf, identityOf, type PeerNumber } from './peer.ts';
+import { addressSetOf, identityOf, type PeerNumber } from './compile/peer.ts';
 import type { Direction, PolicyKind, Rule } from './rule.ts';
 
 /** What a file of the policy directory holds, and whether it is in force as it is. */

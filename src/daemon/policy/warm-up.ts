@@ -5,10 +5,10 @@
  */
 
 import { type IdentityId, reservedIdentities } from '../identity/table.ts';
-import { PolicyCompiler } from './compiler.ts';
-import { parseDocuments } from './parse.ts';
-import { resolveRule } from './resolve.ts';
-import { ruleRows } from './rule-row.ts';
+import { PolicyCompiler } from './compile/compiler.ts';
+import { resolveRule } from './compile/resolve.ts';
+import { ruleRows } from './documents/rule-row.ts';
+import { parseDocuments } from './parse/parse.ts';
 import { policySubject } from './table.ts';
 
 const text = `apiVersion: cilium.io/v2

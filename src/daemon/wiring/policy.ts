@@ -3,13 +3,13 @@
  * Wires policy: the directory of policy files → rules → compiled policies → the policy maps.
  */
 import type { Datapath } from '../datapath.ts';
+import { describeOverflow } from '../policy/compile/overflow.ts';
 import { PolicyController } from '../policy/controller.ts';
-import { LastGoodPolicies } from '../policy/last-good.ts';
-import { describeOverflow } from '../policy/overflow.ts';
-import { kernelPolicyTarget } from '../policy/policy-target.ts';
-import { PolicyReconciler } from '../policy/reconciler.ts';
-import { PolicyReflector } from '../policy/reflector.ts';
-import { describeFiles, describeNodeRules, describeTwins } from '../policy/stand-in.ts';
+import { LastGoodPolicies } from '../policy/documents/last-good.ts';
+import { PolicyReflector } from '../policy/documents/reflector.ts';
+import { describeFiles, describeNodeRules, describeTwins } from '../policy/documents/stand-in.ts';
+import { kernelPolicyTarget } from '../policy/kernel/policy-target.ts';
+import { PolicyReconciler } from '../policy/kernel/reconciler.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
 import { warmUpPolicy } from '../policy/warm-up.ts';
 import type { AgentConfig } from '../runtime/config.ts';

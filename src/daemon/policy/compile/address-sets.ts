@@ -1,0 +1,294 @@
+/**
+ * @module
+ * What policy must know about an address besides its identity: which of the blocks in use contain
+ * it, and the numbers of its pod's named ports. Every block in use has an address set; an address
+ * has the set of the longest block around it, which is how the datapath finds it.
+ */
+
+import { type Family, requireAddress } from '../../../net/address.ts';
+import {
+  familyBits,
+  hostPrefix,
+  mappedLength,
+  type Prefix,
+  requirePrefix,
+} from '../../../net/prefix.ts';
+import type { CidrScope } from '../rule.ts';
+import { addressLabel } from '../selector.ts';
+
+/** The set of an address that no block in use contains. */
+export const addressSetNone = 0;
+
+/** Sets known at the same time; a peer's number has 21 bits for them. */
+export const addressSetsMax = 2 ** 21;
+
+/**
+ * The sets of a block: for what is outside of the cluster every block counts, for pods and nodes
+ * only those that mean every address.
+ */
+export interface SetPair {
+  readonly outside: number;
+  readonly inside: number;
+}
+
+interface Block {
+  readonly cidr: string;
+  readonly span: Span;
+  /** Uses as a block of addresses. */
+  readonly uses: Record<CidrScope, number>;
+  /** Scopes that count: those in use, and those that were. */
+  readonly kept: Set<CidrScope>;
+  /** `port:…` labels of the pod with exactly this address. */
+  ports: readonly string[];
+  sets: SetPair;
+  /** Whether a flush has told of the block. */
+  known: boolean;
+}
+
+/** A prefix as a range: 32 hexadecimal digits each, in the 128-bit space. */
+export interface Span {
+  readonly family: Family;
+  readonly first: string;
+  readonly last: string;
+  /** Bits, in the 128-bit space. */
+  readonly length: number;
+}
+
+/** What a flush found. */
+export interface AddressSetChanges {
+  /** Sets by block; undefined if the block is not in use any more. */
+  readonly blocks: ReadonlyMap<string, SetPair | undefined>;
+  /** Addresses outside of these have the set that they had. */
+  readonly spans: readonly Span[];
+}
+
+export class AddressSets {
+  readonly #blocks = new Map<string, Block>();
+  /** By first address, the wider block first. */
+  readonly #sorted: Block[] = [];
+  /** How many blocks there are of each length in the 128-bit space. */
+  readonly #lengths: Readonly<Record<Family, Map<number, number>>> = { 4: new Map(), 6: new Map() };
+  readonly #labels = new Map<number, readonly string[]>();
+  readonly #ids = new Map<string, number>();
+  readonly #uses = new Map<number, number>();
+  #lastId = addressSetNone;
+  #dirty: Span[] = [];
+  readonly #removed = new Set<string>();
+  readonly #unused = new Set<Block>();
+
+  /** Blocks in use. */
+  get size(): number {
+    return this.#blocks.size;
+  }
+
+  /** The labels that an address of the set has, sorted; see `addressLabel`. */
+  labels(set: number): readonly string[] {
+    return this.#labels.get(set) ?? [];
+  }
+
+  /** Every call needs a `release`. */
+  acquire(cidr: string, scope: CidrScope): void {
+    const block = this.#blocks.get(cidr) ?? this.#insert(cidr, spanOf(requirePrefix(cidr)));
+    this.#unused.delete(block);
+    if (block.uses[scope]++ === 0 && !block.kept.has(scope)) this.#dirty.push(block.span);
+    block.kept.add(scope);
+  }
+
+  /** The block stays as it is until `sweep`: it is likely to be used again, and to go is costly. */
+  release(cidr: string, scope: CidrScope): void {
+    const block = this.#blocks.get(cidr);
+    if (block === undefined || block.uses[scope] === 0) return;
+    if (--block.uses[scope] === 0) this.#unused.add(block);
+  }
+
+  /** True if there are blocks that nobody uses. */
+  get hasUnused(): boolean {
+    return this.#unused.size > 0;
+  }
+
+  /** Forgets the blocks that nobody uses. */
+  sweep(): void {
+    for (const block of this.#unused) {
+      for (const scope of [...block.kept]) if (block.uses[scope] === 0) block.kept.delete(scope);
+      this.#dirty.push(block.span);
+      this.#drop(block);
+    }
+    this.#unused.clear();
+  }
+
+  /** `port:…` labels of the pod that has the address; without any it is an address like others. */
+  setPorts(address: string, labels: readonly string[]): void {
+    const prefix = hostPrefix(requireAddress(address));
+    const cidr = `${address}/${familyBits(prefix.family)}`;
+    const before = this.#blocks.get(cidr);
+    if (before === undefined && labels.length === 0) return;
+    const block = before ?? this.#insert(cidr, spanOf(prefix));
+    if (labels.join() === block.ports.join()) return;
+    block.ports = labels;
+    this.#dirty.push(block.span);
+    this.#drop(block);
+  }
+
+  /** As of the last flush: the set of the longest block that covers the span. */
+  setOf(span: Span, place: keyof SetPair): number {
+    let set = addressSetNone;
+    for (const block of this.#around(span)) set = block.sets[place];
+    return set;
+  }
+
+  /** As of the last flush: the sets that addresses of the span have. */
+  setsWithin(span: Span, place: keyof SetPair): Set<number> {
+    const sets = new Set([this.setOf(span, place)]);
+    for (const block of this.#inside(span)) sets.add(block.sets[place]);
+    return sets;
+  }
+
+  /** Gives every block around which something changed its set. */
+  flush(): AddressSetChanges {
+    const blocks = new Map<string, SetPair | undefined>();
+    for (const cidr of this.#removed) if (!this.#blocks.has(cidr)) blocks.set(cidr, undefined);
+    this.#removed.clear();
+    const spans = this.#dirty;
+    this.#dirty = [];
+    const touched = new Set<Block>();
+    for (const span of spans) for (const block of this.#inside(span)) touched.add(block);
+    for (const block of touched) {
+      const before = block.sets;
+      const [outside, inside] = this.#labelsOf(block).map((labels) => this.#intern(labels));
+      block.sets = { outside: outside ?? addressSetNone, inside: inside ?? addressSetNone };
+      this.#forget(before.outside);
+      this.#forget(before.inside);
+      const isSame = block.sets.outside === before.outside && block.sets.inside === before.inside;
+      if (block.known && isSame) continue;
+      block.known = true;
+      blocks.set(block.cidr, block.sets);
+    }
+    return { blocks, spans };
+  }
+
+  /** Of addresses outside of the cluster, and of those inside. */
+  #labelsOf(block: Block): [string[], string[]] {
+    const outside: string[] = [];
+    const inside = [...block.ports];
+    for (const { cidr, kept } of this.#around(block.span)) {
+      if (kept.size > 0) outside.push(addressLabel.cidr(cidr));
+      if (kept.has('address')) inside.push(addressLabel.cidr(cidr));
+    }
+    return [outside.sort(), inside.sort()];
+  }
+
+  /** The number of the labels; counts a use. */
+  #intern(labels: readonly string[]): number {
+    if (labels.length === 0) return addressSetNone;
+    const key = labels.join(',');
+    let id = this.#ids.get(key);
+    if (id === undefined) {
+      do this.#lastId = (this.#lastId % (addressSetsMax - 1)) + 1;
+      while (this.#labels.has(this.#lastId));
+      id = this.#lastId;
+      this.#ids.set(key, id);
+      this.#labels.set(id, labels);
+    }
+    this.#uses.set(id, (this.#uses.get(id) ?? 0) + 1);
+    return id;
+  }
+
+  #forget(set: number): void {
+    if (set === addressSetNone) return;
+    const uses = (this.#uses.get(set) ?? 1) - 1;
+    this.#uses.set(set, uses);
+    if (uses > 0) return;
+    this.#uses.delete(set);
+    this.#ids.delete(this.labels(set).join(','));
+    this.#labels.delete(set);
+  }
+
+  #insert(cidr: string, span: Span): Block {
+    const block: Block = {
+      cidr,
+      span,
+      uses: { outside: 0, address: 0 },
+      kept: new Set(),
+      ports: [],
+      sets: { outside: addressSetNone, inside: addressSetNone },
+      known: false,
+    };
+    this.#blocks.set(cidr, block);
+    this.#sorted.splice(this.#place(span.first, span.length), 0, block);
+    const lengths = this.#lengths[span.family];
+    lengths.set(span.length, (lengths.get(span.length) ?? 0) + 1);
+    return block;
+  }
+
+  #drop(block: Block): void {
+    if (block.kept.size > 0 || block.ports.length > 0) return;
+    const { cidr, span, sets, known } = block;
+    this.#blocks.delete(cidr);
+    if (known) this.#removed.add(cidr);
+    this.#sorted.splice(this.#place(span.first, span.length), 1);
+    const lengths = this.#lengths[span.family];
+    const left = (lengths.get(span.length) ?? 1) - 1;
+    if (left === 0) lengths.delete(span.length);
+    else lengths.set(span.length, left);
+    this.#forget(sets.outside);
+    this.#forget(sets.inside);
+  }
+
+  /** The blocks that cover a span, the widest first, itself last. */
+  *#around({ family, first, length }: Span): IterableIterator<Block> {
+    for (const one of [...this.#lengths[family].keys()].sort((a, b) => a - b)) {
+      if (one > length) return;
+      const start = maskHex(first, one);
+      const block = this.#sorted[this.#place(start, one)];
+      if (block?.span.first === start && block.span.length === one && block.span.family === family)
+        yield block;
+    }
+  }
+
+  *#inside({ family, first, last, length }: Span): IterableIterator<Block> {
+    for (let at = this.#place(first, length); at < this.#sorted.length; at++) {
+      const block = this.#sorted[at];
+      if (block === undefined || block.span.first > last) return;
+      if (block.span.family === family) yield block;
+    }
+  }
+
+  /** Where a block with this first address and length is or would be. */
+  #place(first: string, length: number): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const span = this.#sorted[middle]?.span;
+      const before =
+        span !== undefined &&
+        (span.first < first || (span.first === first && span.length < length));
+      if (before) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** A prefix as a range of addresses. */
+export function spanOf(prefix: Prefix): Span {
+  const length = mappedLength(prefix);
+  const first = prefix.address.bytes.toHex();
+  return { family: prefix.family, first, last: fillHex(first, length), length };
+}
+
+/** Bits past the length cleared. */
+function maskHex(hex: string, length: number): string {
+  const whole = length >> 2;
+  if (whole === 32) return hex;
+  const digit = Number.parseInt(hex[whole] ?? '0', 16) & (0xf << (4 - (length & 3)));
+  return `${hex.slice(0, whole)}${(digit & 0xf).toString(16)}`.padEnd(32, '0');
+}
+
+/** Bits past the length set. */
+function fillHex(hex: string, length: number): string {
+  const whole = length >> 2;
+  if (whole === 32) return hex;
+  const digit = Number.parseInt(hex[whole] ?? '0', 16) | (0xf >> (length & 3));
+  return `${hex.slice(0, whole)}${digit.toString(16)}`.padEnd(32, 'f');
+}

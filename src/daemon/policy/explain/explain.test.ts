@@ -1,0 +1,200 @@
+/**
+ * Near misses and what would change a verdict, by example; `test/oracle/explain.test.ts` has the
+ * rest: that explanations and verdicts agree.
+ */
+import { describe, expect, test } from 'bun:test';
+import { parseDocuments } from '../parse/parse.ts';
+import { considerations, nearMisses, type Question } from './explain.ts';
+import { changeOf } from './explain-change.ts';
+import { OfflineCluster } from './offline.ts';
+import { entriesUnlimited, manifestModel } from './offline-model.ts';
+
+function pod(name: string, address: string, ports: object[] = []): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'default', labels: { app: name } },
+    spec: { containers: [{ name: 'main', ports }] },
+    status: { podIP: address },
+  };
+}
+
+const pods = [
+  pod('frontend', '10.0.1.1'),
+  pod('backend', '10.0.1.2', [{ name: 'http', containerPort: 8080 }]),
+  pod('intruder', '10.0.1.3'),
+];
+
+function policy(name: string, spec: object): object {
+  return {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumNetworkPolicy',
+    metadata: { name, namespace: 'default' },
+    spec: { endpointSelector: { matchLabels: { app: 'backend' } }, ...spec },
+  };
+}
+
+function guard(rules: object[]): object {
+  return {
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: { name: 'guard' },
+    spec: { tier: 'Admin', priority: 5, subject: { namespaces: {} }, ingress: rules },
+  };
+}
+
+const fromFrontend = { fromEndpoints: [{ matchLabels: { app: 'frontend' } }] };
+const port8080 = { toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }] }] };
+const allowsFrontend = policy('allows-frontend', { ingress: [{ ...fromFrontend, ...port8080 }] });
+const everybody = { pods: { namespaceSelector: {}, podSelector: {} } };
+
+function clusterOf(...documents: object[]): OfflineCluster {
+  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...pods, ...documents] });
+  const parsed = parseDocuments(text);
+  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
+  const model = manifestModel(parsed.policies, parsed.objects, {
+    enablePolicy: 'default',
+    allowLocalhost: true,
+    cidrMatchesNodes: false,
+    entriesMax: entriesUnlimited,
+    cluster: 'default',
+    localNode: undefined,
+    identityLabels: ({ labels, namespace }) => [
+      ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
+      `k8s:io.kubernetes.pod.namespace=${namespace}`,
+    ],
+  });
+  return new OfflineCluster(model);
+}
+
+function ingress(cluster: OfflineCluster, from: string, port: number, proto = 6): Question {
+  const [own, peer] = [cluster.end('default/backend')!, cluster.end(from)!];
+  return { direction: 'ingress', own, peer, proto, port };
+}
+
+function reasons(cluster: OfflineCluster, from: string, port: number): string[] {
+  const all = considerations(cluster, ingress(cluster, from, port));
+  return nearMisses(all).map((each) => `${each.item.path}: ${each.reasons.join('; ')}`);
+}
+
+describe('near misses', () => {
+  const cluster = clusterOf(
+    allowsFrontend,
+    policy('by-address', {
+      ingress: [{ fromCIDRSet: [{ cidr: '192.0.2.0/24', except: ['192.0.2.128/25'] }] }],
+    }),
+  );
+
+  test('a port is named with what is allowed', () => {
+    expect(reasons(cluster, 'default/frontend', 9090)[0]).toBe(
+      'ingress[0]: allows port 8080/TCP, not 9090',
+    );
+  });
+
+  test('a label is named with the one that the peer has', () => {
+    expect(reasons(cluster, 'default/intruder', 8080)[0]).toBe(
+      'ingress[0]: allows peers with app=frontend; default/intruder has app=intruder',
+    );
+  });
+
+  test('an excepted block is named', () => {
+    expect(reasons(cluster, '192.0.2.200', 80)[0]).toBe(
+      'ingress[0]: allows 192.0.2.0/24 except 192.0.2.128/25; 192.0.2.200 is in that',
+    );
+  });
+
+  test('what fails in fewer conditions comes first', () => {
+    const all = nearMisses(considerations(cluster, ingress(cluster, 'default/intruder', 9090)));
+    expect(all.map((each) => each.failed)).toEqual([2, 2]);
+    const near = nearMisses(considerations(cluster, ingress(cluster, 'default/frontend', 9090)));
+    expect(near.map((each) => each.failed)).toEqual([1, 2]);
+  });
+
+  test('a block of the Cilium kinds does not mean pods', () => {
+    const wide = clusterOf(policy('wide', { ingress: [{ fromCIDR: ['10.0.0.0/8'] }] }));
+    expect(reasons(wide, 'default/intruder', 80)).toEqual([
+      'ingress[0]: 10.0.0.0/8 means addresses outside of the cluster; default/intruder (10.0.1.3) is a pod',
+    ]);
+  });
+
+  test('a port by name is told with its number', () => {
+    const named = clusterOf(
+      policy('named', { ingress: [{ toPorts: [{ ports: [{ port: 'http' }] }] }] }),
+    );
+    expect(reasons(named, 'default/frontend', 80)).toEqual([
+      'ingress[0]: allows port http/ANY, which is 8080 at default/backend, not 80',
+    ]);
+  });
+});
+
+describe('tiers', () => {
+  test('a pass leads on, and what follows it in its tier is not reached', () => {
+    const cluster = clusterOf(
+      allowsFrontend,
+      guard([
+        { action: 'Pass', from: [everybody] },
+        { action: 'Deny', from: [everybody] },
+      ]),
+    );
+    const all = considerations(cluster, ingress(cluster, 'default/frontend', 8080));
+    expect(all.map(({ item, failed, reached }) => [item.action, failed, reached])).toEqual([
+      ['pass', 0, true],
+      ['deny', 0, false],
+      ['allow', 0, true],
+    ]);
+  });
+});
+
+describe('what would change it', () => {
+  test('a denial by default: the least rule, which then allows exactly that', () => {
+    const cluster = clusterOf(allowsFrontend);
+    const change = changeOf(cluster, ingress(cluster, 'default/intruder', 9090));
+    expect(change).toMatchObject({ kind: 'add', becomes: 'allowed' });
+    const after = clusterOf(allowsFrontend, change.document!);
+    const judge = (from: string, port: number) =>
+      after.judge(after.end(from)!, after.end('default/backend')!, 6, port).allowed;
+    expect(judge('default/intruder', 9090)).toBe(true);
+    expect(judge('default/intruder', 9091)).toBe(false);
+    expect(judge('default/frontend', 9090)).toBe(false);
+  });
+
+  test('an allowed connection: every rule that would have to go', () => {
+    const also = policy('also', { ingress: [fromFrontend] });
+    const cluster = clusterOf(allowsFrontend, also);
+    expect(changeOf(cluster, ingress(cluster, 'default/frontend', 8080))).toMatchObject({
+      kind: 'remove',
+      becomes: 'denied',
+      rules: [
+        'CiliumNetworkPolicy/default/allows-frontend#0:ingress[0]',
+        'CiliumNetworkPolicy/default/also#0:ingress[0]',
+      ],
+    });
+  });
+
+  test('a denial by a rule, and what denies behind it', () => {
+    const cluster = clusterOf(allowsFrontend, guard([{ action: 'Deny', from: [everybody] }]));
+    expect(changeOf(cluster, ingress(cluster, 'default/frontend', 8080))).toMatchObject({
+      kind: 'remove',
+      becomes: 'allowed',
+      rules: ['ClusterNetworkPolicy//guard#0:ingress[0]'],
+    });
+    expect(changeOf(cluster, ingress(cluster, 'default/intruder', 8080))).toMatchObject({
+      kind: 'remove',
+      becomes: 'denied',
+      becauseOf: ['CiliumNetworkPolicy/default/allows-frontend#0:ingress'],
+    });
+  });
+
+  test('where no policy applies, one that selects the end would', () => {
+    const cluster = clusterOf();
+    const change = changeOf(cluster, ingress(cluster, 'default/frontend', 8080));
+    expect(change).toMatchObject({ kind: 'select', becomes: 'denied' });
+  });
+
+  test('a ping gets a rule for its type', () => {
+    const cluster = clusterOf(allowsFrontend);
+    const change = changeOf(cluster, ingress(cluster, 'default/intruder', 8, 1));
+    expect(change).toMatchObject({ kind: 'add', becomes: 'allowed' });
+    expect(JSON.stringify(change.document)).toContain('"icmps":[{"fields":[{"type":8');
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * @module
+ * All that an agent judges by, as one value that fits into JSON (`GET /v1/policy/export`), and back:
+ * `cilium policy` compiles it exactly as the agent has, wherever it runs.
+ */
+
+import type { ClusterObject } from '../../../k8s/object.ts';
+import type { ClusterObjectRow } from '../../cluster/table.ts';
+import type { EndpointRow } from '../../endpoint/table.ts';
+import {
+  type IdentityId,
+  type IdentityRow,
+  identityUnknown,
+  isLocalScope,
+} from '../../identity/table.ts';
+import type { IpcacheRow } from '../../ipcache/table.ts';
+import { formatPorts } from '../../ports.ts';
+import type { PolicyConfig } from '../compile/compiler.ts';
+import type { PolicyRuleRow } from '../table.ts';
+import type { OfflineModel, OfflinePod } from './offline-model.ts';
+
+export interface PolicyExport {
+  /** Of this form; another one is not understood. */
+  readonly version: 1;
+  readonly revision: number;
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly config: PolicyConfig;
+  readonly rules: readonly PolicyRuleRow[];
+  readonly objects: readonly ClusterObject[];
+  readonly identities: readonly { readonly id: IdentityId; readonly labels: readonly string[] }[];
+  readonly endpoints: readonly ExportedEndpoint[];
+  readonly ipcache: readonly ExportedPlace[];
+  /** Labels of the node while the host firewall protects it. */
+  readonly nodeLabels?: readonly string[];
+}
+
+export interface ExportedEndpoint {
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: IdentityId | 0;
+  readonly labels: readonly string[];
+  readonly ports: string;
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+}
+
+export interface ExportedPlace {
+  readonly prefix: string;
+  readonly identity: IdentityId;
+  readonly namespace: string;
+  readonly podName: string;
+}
+
+export interface ExportSources {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly hostFirewall: boolean;
+  readonly revision: number;
+  readonly config: PolicyConfig;
+  readonly rules: Iterable<PolicyRuleRow>;
+  readonly objects: Iterable<ClusterObjectRow>;
+  readonly identities: Iterable<IdentityRow>;
+  readonly endpoints: Iterable<EndpointRow>;
+  readonly ipcache: Iterable<IpcacheRow>;
+}
+
+export function policyExport(sources: ExportSources): PolicyExport {
+  const { revision, cluster, nodeName, config, hostFirewall } = sources;
+  const objects = [...sources.objects].map((row) => row.object);
+  const node = objects.find((one) => one.kind === 'Node' && one.name === nodeName);
+  const labels = node?.kind === 'Node' ? node.labels : {};
+  const nodeLabels = Object.entries(labels).map(([key, value]) =>
+    value === '' ? `k8s:${key}` : `k8s:${key}=${value}`,
+  );
+  return {
+    version: 1,
+    revision,
+    cluster,
+    nodeName,
+    config,
+    rules: [...sources.rules],
+    objects,
+    identities: [...sources.identities].map(({ id, labels: texts }) => ({ id, labels: texts })),
+    endpoints: [...sources.endpoints].map((row) => ({
+      namespace: row.namespace,
+      name: row.podName,
+      identity: row.identity,
+      labels: row.labels,
+      ports: row.ports,
+      ...(row.ipv4 === undefined ? {} : { ipv4: row.ipv4 }),
+      ...(row.ipv6 === undefined ? {} : { ipv6: row.ipv6 }),
+    })),
+    ipcache: [...sources.ipcache].map(({ prefix, identity, namespace, podName }) => ({
+      prefix,
+      identity,
+      namespace,
+      podName,
+    })),
+    ...(hostFirewall ? { nodeLabels } : {}),
+  };
+}
+
+/** Throws a TypeError on what no agent of this version exports. */
+export function exportedModel(found: PolicyExport): OfflineModel {
+  if (found.version !== 1 || !Array.isArray(found.rules) || !Array.isArray(found.ipcache)) {
+    throw new TypeError('the agent is of another version: it exports its policy in another form');
+  }
+  const here = new Set<string>();
+  const pods = found.endpoints.flatMap((each): OfflinePod[] => {
+    const addresses = [each.ipv4, each.ipv6].filter((one) => one !== undefined);
+    for (const address of addresses) here.add(address);
+    if (each.identity === 0) return [];
+    const { namespace, identity, ports } = each;
+    const name = each.name === '' ? (addresses[0] ?? '') : `${namespace}/${each.name}`;
+    return [{ namespace, name, identity, ports, addresses }];
+  });
+  const places = found.ipcache.filter(
+    ({ identity, prefix }) =>
+      identity !== identityUnknown && !isLocalScope(identity) && !here.has(addressOf(prefix)),
+  );
+  return {
+    config: found.config,
+    cluster: found.cluster,
+    rules: found.rules,
+    objects: found.objects,
+    identities: found.identities,
+    places,
+    pods: [...pods, ...otherPods(found, here)],
+    hostPods: found.objects.flatMap((one) =>
+      one.kind === 'Pod' && one.hostNetwork && !one.ended
+        ? [{ name: `${one.namespace}/${one.name}`, addresses: one.addresses }]
+        : [],
+    ),
+    nodeLabels: found.nodeLabels,
+  };
+}
+
+/** Pods of other nodes: their addresses are in the ipcache, their named ports in the objects. */
+function otherPods(found: PolicyExport, here: ReadonlySet<string>): OfflinePod[] {
+  const ports = new Map<string, string>();
+  for (const one of found.objects) {
+    if (one.kind === 'Pod') ports.set(`${one.namespace}/${one.name}`, formatPorts(one.ports));
+  }
+  const pods = new Map<string, OfflinePod>();
+  for (const { prefix, identity, namespace, podName } of found.ipcache) {
+    const address = addressOf(prefix);
+    if (podName === '' || identity === identityUnknown || here.has(address)) continue;
+    const name = `${namespace}/${podName}`;
+    const before = pods.get(name);
+    pods.set(name, {
+      namespace,
+      name,
+      identity,
+      ports: ports.get(name) ?? '',
+      addresses: [...(before?.addresses ?? []), address],
+    });
+  }
+  return [...pods.values()];
+}
+
+function addressOf(prefix: string): string {
+  return prefix.slice(0, prefix.lastIndexOf('/'));
+}

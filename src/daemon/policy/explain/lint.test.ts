@@ -1,0 +1,124 @@
+import { describe, expect, test } from 'bun:test';
+import { parseDocuments } from '../parse/parse.ts';
+import { lintPolicies } from './lint.ts';
+import { entriesUnlimited } from './offline-model.ts';
+
+function warningsOf(...documents: object[]): string[] {
+  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents });
+  const parsed = parseDocuments(text);
+  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
+  const warnings = lintPolicies(parsed.policies, parsed.objects, {
+    enablePolicy: 'default',
+    allowLocalhost: true,
+    cidrMatchesNodes: false,
+    entriesMax: entriesUnlimited,
+    cluster: 'default',
+    localNode: undefined,
+    identityLabels: ({ labels, namespace }) => [
+      ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
+      `k8s:io.kubernetes.pod.namespace=${namespace}`,
+    ],
+    keepsLabel: ({ key }) => key !== 'pod-template-hash',
+  });
+  return warnings.map(({ path, message }) => `${path}: ${message}`);
+}
+
+const pod = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web', namespace: 'default', labels: { app: 'web' } },
+  spec: { containers: [{ name: 'main' }] },
+  status: { podIP: '10.0.0.1' },
+};
+
+function cilium(spec: object) {
+  return {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumNetworkPolicy',
+    metadata: { name: 'x', namespace: 'default' },
+    spec: { endpointSelector: { matchLabels: { app: 'web' } }, ...spec },
+  };
+}
+
+function tiered(name: string, app: string, ingress: object[]) {
+  const podSelector = { matchLabels: { app } };
+  return {
+    apiVersion: 'policy.networking.k8s.io/v1alpha2',
+    kind: 'ClusterNetworkPolicy',
+    metadata: { name },
+    spec: {
+      tier: 'Admin',
+      priority: 7,
+      subject: { pods: { namespaceSelector: {}, podSelector } },
+      ingress,
+    },
+  };
+}
+
+const everybody = { from: [{ namespaces: {} }] };
+
+describe('warnings', () => {
+  test('nothing to say of a policy that means what it says', () => {
+    const from = { fromEndpoints: [{ matchLabels: { app: 'web' } }] };
+    expect(warningsOf(pod, cilium({ ingress: [from] }))).toEqual([]);
+  });
+
+  test('labels that identities never have', () => {
+    const from = { fromEndpoints: [{ matchLabels: { 'pod-template-hash': 'x' } }] };
+    expect(warningsOf(pod, cilium({ ingress: [from] }))).toEqual([
+      'spec.ingress[0]: label "pod-template-hash" is in no identity (the label filter drops it): matches no pod',
+    ]);
+  });
+
+  test('a subject that is none of the pods, if there are pods', () => {
+    const idle = cilium({ endpointSelector: { matchLabels: { app: 'gone' } }, ingress: [] });
+    expect(warningsOf(pod, idle)).toEqual(['spec: selects none of the pods']);
+    expect(warningsOf(idle)).toEqual([]);
+  });
+
+  test('references to what is not there', () => {
+    const from = { fromCIDRSet: [{ cidrGroupRef: 'offices' }] };
+    const group = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumCIDRGroup',
+      metadata: { name: 'offices' },
+      spec: { externalCIDRs: ['192.0.2.0/24'] },
+    };
+    expect(warningsOf(cilium({ ingress: [from] }))).toEqual([
+      'spec.ingress[0]: CiliumCIDRGroup "offices" is not among the documents: matches nobody until it is there',
+    ]);
+    expect(warningsOf(cilium({ ingress: [from] }), group)).toEqual([]);
+  });
+
+  test('a rule behind one that covers it', () => {
+    const narrow = { ...everybody, protocols: [{ tcp: { destinationPort: { number: 80 } } }] };
+    const covered = tiered('a', 'web', [
+      { action: 'Pass', ...everybody },
+      { action: 'Deny', ...narrow },
+    ]);
+    const needed = tiered('a', 'web', [
+      { action: 'Deny', ...narrow },
+      { action: 'Pass', ...everybody },
+    ]);
+    expect(warningsOf(covered)).toEqual([
+      'spec.ingress[1]: is never reached: ingress[0] covers it',
+    ]);
+    expect(warningsOf(needed)).toEqual([]);
+  });
+
+  test('an allow under a deny of the same rule', () => {
+    const from = { fromEndpoints: [{ matchLabels: { app: 'web' } }] };
+    const both = cilium({ ingress: [from], ingressDeny: [{ fromEndpoints: [{}] }] });
+    expect(warningsOf(both)).toEqual([
+      'spec.ingress[0]: is never reached: ingressDeny[0] covers it',
+    ]);
+  });
+
+  test('equal priorities, where the same pods can be meant', () => {
+    const rules = [{ action: 'Deny', ...everybody }];
+    expect(warningsOf(tiered('a', 'web', rules), tiered('b', 'web', rules))).toEqual([
+      'spec.priority: has the tier and priority 7 of a, and selects the same pods: the name decides which comes first',
+    ]);
+    expect(warningsOf(tiered('a', 'web', rules), tiered('b', 'db', rules))).toEqual([]);
+  });
+});

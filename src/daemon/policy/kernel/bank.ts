@@ -1,0 +1,295 @@
+/**
+ * @module
+ * One of the two banks of the policy maps: what it holds, and what it has yet to be told. Filling it
+ * writes the difference.
+ */
+
+import type {
+  AddressSet,
+  IdentityClass,
+  IdentityClassKey,
+  IpcacheKey,
+  PolicyConfig,
+} from '../../../bpf/gen/layouts.ts';
+import {
+  type Bank,
+  policyConfigInvalid,
+  policyConfigOf,
+  policySlot,
+} from '../../../bpf/map/policy.ts';
+import {
+  formatPrefix,
+  mappedLength,
+  prefixCovers,
+  prefixFromMapped,
+  requirePrefix,
+} from '../../../net/prefix.ts';
+import { addressSetNone, type SetPair } from '../compile/address-sets.ts';
+import { addressSetOf, identityOf, type PeerNumber } from '../compile/peer.ts';
+import type { PeerClasses } from '../compile/selector-cache.ts';
+import { type DesiredPolicyRow, policyIdHost } from '../table.ts';
+import type { EntryMap, PolicyTarget } from './policy-target.ts';
+
+/** What packets are to be judged by: from the tables, and for a while what is gone from them. */
+export interface Desired {
+  readonly policies: ReadonlyMap<number, DesiredPolicyRow>;
+  readonly peers: ReadonlyMap<PeerNumber, PeerClasses>;
+  readonly sets: ReadonlyMap<string, SetPair>;
+}
+
+/** IPv6 blocks that cover the mapped IPv4 space end here; it is never without an entry. */
+const rootPrefix = '0.0.0.0/0';
+
+export class PolicyBank {
+  readonly bank: Bank;
+  readonly #target: PolicyTarget;
+  /** What the kernel has. Unknown where an earlier agent filled it. */
+  readonly policies = new Map<number, DesiredPolicyRow>();
+  readonly peers = new Map<PeerNumber, PeerClasses>();
+  readonly sets = new Map<string, SetPair>();
+  readonly #dirtyPolicies = new Set<number>();
+  readonly #dirtyPeers = new Set<PeerNumber>();
+  readonly #dirtySets = new Set<string>();
+  /** All of it was written by this agent, and no write failed. */
+  isComplete = false;
+
+  constructor(bank: Bank, target: PolicyTarget) {
+    this.bank = bank;
+    this.#target = target;
+  }
+
+  markPolicy(policyId: number): void {
+    this.#dirtyPolicies.add(policyId);
+  }
+
+  markPeer(peer: PeerNumber): void {
+    this.#dirtyPeers.add(peer);
+  }
+
+  markSet(prefix: string): void {
+    this.#dirtySets.add(prefix);
+  }
+
+  /** Everything is in it. */
+  get isClean(): boolean {
+    const dirty = this.#dirtyPolicies.size + this.#dirtyPeers.size + this.#dirtySets.size;
+    return this.isComplete && dirty === 0;
+  }
+
+  /** Nothing that packets can be judged by now would differ. */
+  onlyAdds(desired: Desired): boolean {
+    if (!this.isComplete || this.#dirtySets.size > 0) return false;
+    for (const id of this.#dirtyPolicies) {
+      const [before, after] = [this.policies.get(id), desired.policies.get(id)];
+      if (before !== undefined && after !== undefined && !sameContent(before, after)) return false;
+    }
+    for (const peer of this.#dirtyPeers) {
+      const [before, after] = [this.peers.get(peer), desired.peers.get(peer)];
+      if (before !== undefined && after !== undefined && !sameClasses(before, after)) return false;
+    }
+    return true;
+  }
+
+  /** Makes the bank say what is desired. `other` says what must stay as it is in the other bank. */
+  async fill(
+    desired: Desired,
+    other: PolicyBank,
+    mapOf: (row: DesiredPolicyRow) => EntryMap,
+  ): Promise<{ readonly settled: Promise<void> }> {
+    const wasComplete = this.isComplete;
+    if (!wasComplete) {
+      other.#adoptSets();
+      this.#markAll(desired);
+    }
+    // Whatever happens on the way, only a bank that was filled to the end is known again.
+    this.isComplete = false;
+    this.#fillPeers(desired, other);
+    this.#fillSets(desired, other);
+    const result = await this.#fillPolicies(desired, mapOf, wasComplete);
+    this.isComplete = true;
+    return result;
+  }
+
+  #markAll({ policies, peers, sets }: Desired): void {
+    for (const id of policies.keys()) this.#dirtyPolicies.add(id);
+    for (const peer of peers.keys()) this.#dirtyPeers.add(peer);
+    // Also what an earlier agent has left.
+    const left = [...this.sets.keys(), ...sets.keys(), rootPrefix];
+    for (const prefix of left) this.#dirtySets.add(prefix);
+    this.policies.clear();
+    this.peers.clear();
+    this.sets.clear();
+  }
+
+  /** What an earlier agent has written of blocks is in force until this bank is filled. */
+  #adoptSets(): void {
+    if (this.isComplete) return;
+    for (const [{ addr, prefixlen }, { outside, inside }] of [
+      ...this.#target.addressSets.entries(),
+    ]) {
+      const prefix = formatPrefix(prefixFromMapped(addr, prefixlen));
+      this.sets.set(prefix, { outside: outside[this.bank] ?? 0, inside: inside[this.bank] ?? 0 });
+    }
+  }
+
+  #fillPeers({ peers }: Desired, other: PolicyBank): void {
+    const { identityClass } = this.#target;
+    const updates: [IdentityClassKey, IdentityClass][] = [];
+    const gone: IdentityClassKey[] = [];
+    for (const peer of this.#dirtyPeers) {
+      const wanted = peers.get(peer);
+      const before = this.peers.get(peer);
+      const key = { identity: identityOf(peer), addressSet: addressSetOf(peer) };
+      if (wanted === undefined) {
+        this.peers.delete(peer);
+        if (!other.peers.has(peer)) gone.push(key);
+        continue;
+      }
+      if (before !== undefined && sameClasses(before, wanted)) continue;
+      const kept = other.peers.get(peer) ?? other.#inKernel(key) ?? wanted;
+      updates.push([key, pairOf(this.bank, wanted, kept)]);
+      this.peers.set(peer, wanted);
+    }
+    if (updates.length > 0) identityClass.updateAll(updates);
+    if (gone.length > 0) identityClass.deleteAll(gone);
+    this.#dirtyPeers.clear();
+  }
+
+  /** What an earlier agent has written of a peer into this bank. */
+  #inKernel(key: IdentityClassKey): PeerClasses | undefined {
+    if (this.isComplete) return undefined;
+    const row = this.#target.identityClass.lookup(key);
+    const [classId, groupId] = [row?.classId[this.bank], row?.groupId[this.bank]];
+    return classId === undefined || groupId === undefined ? undefined : { classId, groupId };
+  }
+
+  /** A block that only the other bank has must say here what the block around it says. */
+  #fillSets({ sets }: Desired, other: PolicyBank): void {
+    const { addressSets } = this.#target;
+    for (const prefix of this.#dirtySets) {
+      const wanted = sets.get(prefix) ?? (prefix === rootPrefix ? noSets : undefined);
+      if (wanted === undefined) this.sets.delete(prefix);
+      else this.sets.set(prefix, wanted);
+    }
+    const changed = [...this.#dirtySets].filter((each) => this.sets.has(each));
+    const gone = [...this.#dirtySets].filter(
+      (each) => !this.sets.has(each) && !other.sets.has(each),
+    );
+    const inKernel = new Set([
+      ...changed,
+      ...(this.#dirtySets.size > 0 ? ghosts(this, other) : []),
+    ]);
+    const updates: [IpcacheKey, AddressSet][] = [];
+    // The wider first, so that a block in it finds what is around it.
+    for (const prefix of [...inKernel].sort((a, b) => lengthOf(a) - lengthOf(b))) {
+      const key = keyOf(prefix);
+      const row = addressSets.lookup(key);
+      const other = 1 - this.bank;
+      const kept = { outside: row?.outside[other] ?? 0, inside: row?.inside[other] ?? 0 };
+      const wanted = this.sets.get(prefix) ?? this.#around(prefix);
+      updates.push([key, this.bank === 0 ? setsOf(wanted, kept) : setsOf(kept, wanted)]);
+    }
+    if (updates.length > 0) addressSets.updateAll(updates);
+    if (gone.length > 0) addressSets.deleteAll(gone.map(keyOf));
+    this.#dirtySets.clear();
+    this.#target.setAddressSets(this.bank, sets.size > 0);
+  }
+
+  #around(prefix: string): SetPair {
+    const inner = requirePrefix(prefix);
+    let set = noSets;
+    let longest = -1;
+    for (const [each, value] of this.sets) {
+      const outer = requirePrefix(each);
+      if (outer.length <= longest || outer.length >= inner.length) continue;
+      if (!prefixCovers(outer, inner)) continue;
+      longest = outer.length;
+      set = value;
+    }
+    return set;
+  }
+
+  async #fillPolicies(
+    { policies }: Desired,
+    mapOf: (row: DesiredPolicyRow) => EntryMap,
+    wasComplete: boolean,
+  ): Promise<{ readonly settled: Promise<void> }> {
+    const slots: { slot: number; map: EntryMap }[] = [];
+    const configs: [number, PolicyConfig][] = [];
+    const content: [number, DesiredPolicyRow | undefined][] = [];
+    for (const id of wasComplete ? this.#dirtyPolicies : everyPolicyId()) {
+      const row = policies.get(id);
+      const before = this.policies.get(id);
+      if (row !== undefined && before !== undefined && sameContent(before, row)) continue;
+      const slot = policySlot(this.bank, id);
+      if (row === undefined) configs.push([slot, policyConfigInvalid]);
+      else {
+        if (before?.entries !== row.entries) slots.push({ slot, map: mapOf(row) });
+        configs.push([slot, policyConfigOf(row, row.overflow !== undefined)]);
+      }
+      content.push([id, row]);
+    }
+    const result = await this.#target.install(slots);
+    this.#target.policyConfig.updateAll(configs);
+    for (const [id, row] of content) {
+      if (row === undefined) this.policies.delete(id);
+      else this.policies.set(id, row);
+    }
+    this.#dirtyPolicies.clear();
+    return result;
+  }
+}
+
+/** Blocks in the kernel for the sake of the other bank. */
+function* ghosts(own: PolicyBank, other: PolicyBank): IterableIterator<string> {
+  for (const prefix of other.sets.keys()) if (!own.sets.has(prefix)) yield prefix;
+}
+
+/** Key of a block in the kernel. */
+export function keyOf(prefix: string): IpcacheKey {
+  const parsed = requirePrefix(prefix);
+  return { prefixlen: mappedLength(parsed), addr: parsed.address.bytes };
+}
+
+function lengthOf(prefix: string): number {
+  return mappedLength(requirePrefix(prefix));
+}
+
+const noSets: SetPair = { outside: addressSetNone, inside: addressSetNone };
+
+function setsOf(first: SetPair, second: SetPair): AddressSet {
+  return {
+    outside: [first.outside, second.outside],
+    inside: [first.inside, second.inside],
+  };
+}
+
+function pairOf(bank: Bank, own: PeerClasses, other: PeerClasses): IdentityClass {
+  const [first, second] = bank === 0 ? [own, other] : [other, own];
+  return {
+    classId: [first.classId, second.classId],
+    groupId: [first.groupId, second.groupId],
+  };
+}
+
+function* everyPolicyId(): IterableIterator<number> {
+  for (let id = 1; id <= policyIdHost; id++) yield id;
+}
+
+function sameClasses(a: PeerClasses, b: PeerClasses): boolean {
+  return a.classId === b.classId && a.groupId === b.groupId;
+}
+
+/** True if packets are judged alike by both. */
+export function sameContent(a: DesiredPolicyRow, b: DesiredPolicyRow): boolean {
+  return (
+    a.subject === b.subject &&
+    a.policyId === b.policyId &&
+    a.entries === b.entries &&
+    a.ingressEnforced === b.ingressEnforced &&
+    a.egressEnforced === b.egressEnforced &&
+    a.denyCookie.ingress === b.denyCookie.ingress &&
+    a.denyCookie.egress === b.denyCookie.egress &&
+    a.overflow === b.overflow
+  );
+}
