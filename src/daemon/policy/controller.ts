@@ -93,8 +93,9 @@ export class PolicyController implements Disposable {
   readonly #remote = new Map<Key, RemotePodRow>();
   /** Identities at prefixes that are no pods'. */
   readonly #others = new Map<string, IdentityId>();
-  /** How many endpoints have an address, those that are leaving it included. */
-  readonly #counts = new Map<string, number>();
+  /** How many endpoints have an address, and an identity at it; those that are leaving included. */
+  readonly #holdersAt = new Counter();
+  readonly #holdersAs = new Counter();
   readonly #leaving = new Set<ReturnType<typeof setTimeout>>();
   /** What the rules with references were resolved to, as text, and what they refer to. */
   readonly #resolved = new Map<string, { kinds: ReadonlySet<ReferenceKind>; text: string }>();
@@ -244,8 +245,8 @@ export class PolicyController implements Disposable {
     const { identity, ports, prefixes } = placed;
     this.#count(placed, 1);
     for (const prefix of prefixes) {
-      this.#counts.set(prefix, (this.#counts.get(prefix) ?? 0) + 1);
-      this.compiler.place(prefix, identity);
+      this.#holdersAt.add(prefix);
+      if (this.#holdersAs.add(`${identity} ${prefix}`)) this.compiler.place(prefix, identity);
       this.compiler.setPodPorts(addressOf(prefix), ports);
     }
   }
@@ -254,16 +255,10 @@ export class PolicyController implements Disposable {
     const { identity, prefixes } = placed;
     this.#count(placed, -1);
     for (const prefix of prefixes) {
-      const count = (this.#counts.get(prefix) ?? 1) - 1;
-      if (count > 0) this.#counts.set(prefix, count);
-      else {
-        this.#counts.delete(prefix);
-        this.compiler.setPodPorts(addressOf(prefix), '');
+      if (this.#holdersAt.remove(prefix)) this.compiler.setPodPorts(addressOf(prefix), '');
+      if (this.#holdersAs.remove(`${identity} ${prefix}`)) {
+        this.compiler.displace(prefix, identity);
       }
-      const isThere = [...this.#placed.values()].some(
-        (each) => each.identity === identity && each.prefixes.includes(prefix),
-      );
-      if (!isThere) this.compiler.displace(prefix, identity);
     }
   }
 
@@ -369,6 +364,25 @@ export class PolicyController implements Disposable {
   #retrySlots(): void {
     if (this.#withoutSlot.size === 0 || this.#slots.size >= policyIdMax) return;
     for (const [subject, policy] of [...this.#withoutSlot]) this.#writePolicy(subject, policy);
+  }
+}
+
+class Counter {
+  readonly #counts = new Map<string, number>();
+
+  /** True for the first. */
+  add(key: string): boolean {
+    const count = (this.#counts.get(key) ?? 0) + 1;
+    this.#counts.set(key, count);
+    return count === 1;
+  }
+
+  /** True for the last. */
+  remove(key: string): boolean {
+    const count = (this.#counts.get(key) ?? 1) - 1;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+    return count === 0;
   }
 }
 

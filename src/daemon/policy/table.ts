@@ -90,8 +90,10 @@ export function policySubject(identity: IdentityId, ports: string): PolicySubjec
   return (ports === '' ? String(identity) : `${identity}#${ports}`) as PolicySubject;
 }
 
-/** A policy that needs more entries than there is room for. */
+/** A policy that there is no room for. */
 export interface Overflow {
+  /** Of what there is too much: entries of its map, or blocks of addresses of all policies. */
+  readonly of: 'entries' | 'blocks';
   readonly needed: number;
   readonly max: number;
   /** The rules and selectors that need the most, the worst first, as text. */
@@ -110,7 +112,7 @@ export interface DesiredPolicyRow {
   readonly denyCookie: { readonly ingress: number; readonly egress: number };
   /** Sorted by direction, class, protocol, port, prefix. */
   readonly entries: readonly PolicyEntry[];
-  /** Needs more entries than there is room for: everything is denied. */
+  /** There is no room for it: everything is denied. */
   readonly overflow: Overflow | undefined;
   /** The policy revision at which this content came about. */
   readonly revision: number;
@@ -263,7 +265,7 @@ export function policies(): Table<DesiredPolicyRow, PolicySubject> {
         value: ({ entries, overflow }) =>
           overflow === undefined
             ? String(entries.length)
-            : `${overflow.needed} of at most ${overflow.max}: all is denied`,
+            : `${overflow.needed} ${overflow.of} of at most ${overflow.max}: all is denied`,
       },
       { name: 'revision', value: (row) => String(row.revision) },
       { name: 'status', value: (row) => formatStatus(row.status) },

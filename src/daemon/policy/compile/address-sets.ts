@@ -31,6 +31,9 @@ export interface SetPair {
   readonly inside: number;
 }
 
+/** More than this are not put into the list one by one. */
+const splicedMax = 16;
+
 interface Block {
   readonly cidr: string;
   readonly span: Span;
@@ -64,8 +67,10 @@ export interface AddressSetChanges {
 
 export class AddressSets {
   readonly #blocks = new Map<string, Block>();
-  /** By first address, the wider block first. */
-  readonly #sorted: Block[] = [];
+  /** By first address, the wider block first; as of the last flush. */
+  #sorted: Block[] = [];
+  readonly #fresh = new Set<Block>();
+  readonly #gone = new Set<Block>();
   /** How many blocks there are of each length in the 128-bit space. */
   readonly #lengths: Readonly<Record<Family, Map<number, number>>> = { 4: new Map(), 6: new Map() };
   readonly #labels = new Map<number, readonly string[]>();
@@ -145,6 +150,7 @@ export class AddressSets {
 
   /** Gives every block around which something changed its set. */
   flush(): AddressSetChanges {
+    this.#order();
     const blocks = new Map<string, SetPair | undefined>();
     for (const cidr of this.#removed) if (!this.#blocks.has(cidr)) blocks.set(cidr, undefined);
     this.#removed.clear();
@@ -214,7 +220,7 @@ export class AddressSets {
       known: false,
     };
     this.#blocks.set(cidr, block);
-    this.#sorted.splice(this.#place(span.first, span.length), 0, block);
+    this.#fresh.add(block);
     const lengths = this.#lengths[span.family];
     lengths.set(span.length, (lengths.get(span.length) ?? 0) + 1);
     return block;
@@ -225,13 +231,30 @@ export class AddressSets {
     const { cidr, span, sets, known } = block;
     this.#blocks.delete(cidr);
     if (known) this.#removed.add(cidr);
-    this.#sorted.splice(this.#place(span.first, span.length), 1);
+    if (!this.#fresh.delete(block)) this.#gone.add(block);
     const lengths = this.#lengths[span.family];
     const left = (lengths.get(span.length) ?? 1) - 1;
     if (left === 0) lengths.delete(span.length);
     else lengths.set(span.length, left);
     this.#forget(sets.outside);
     this.#forget(sets.inside);
+  }
+
+  /** Takes in what is new and takes out what is gone. */
+  #order(): void {
+    if (this.#fresh.size + this.#gone.size <= splicedMax) {
+      for (const { span } of this.#gone) {
+        this.#sorted.splice(this.#place(span.first, span.length), 1);
+      }
+      for (const block of this.#fresh) {
+        this.#sorted.splice(this.#place(block.span.first, block.span.length), 0, block);
+      }
+    } else {
+      const left = this.#sorted.filter((block) => !this.#gone.has(block));
+      this.#sorted = [...left, ...this.#fresh].sort((a, b) => (isBefore(a.span, b.span) ? -1 : 1));
+    }
+    this.#gone.clear();
+    this.#fresh.clear();
   }
 
   /** The blocks that cover a span, the widest first, itself last. */
@@ -260,14 +283,15 @@ export class AddressSets {
     while (low < high) {
       const middle = (low + high) >> 1;
       const span = this.#sorted[middle]?.span;
-      const before =
-        span !== undefined &&
-        (span.first < first || (span.first === first && span.length < length));
-      if (before) low = middle + 1;
+      if (span !== undefined && isBefore(span, { first, length })) low = middle + 1;
       else high = middle;
     }
     return low;
   }
+}
+
+function isBefore(a: Pick<Span, 'first' | 'length'>, b: Pick<Span, 'first' | 'length'>): boolean {
+  return a.first < b.first || (a.first === b.first && a.length < b.length);
 }
 
 /** A prefix as a range of addresses. */

@@ -98,23 +98,31 @@ export interface EntriesInput {
   readonly grants: readonly Grant[];
   /** The causes of a default deny in tier `network`; undefined where there is none. */
   readonly defaultDeny: readonly RuleRef[] | undefined;
+  /** Room; of what needs more only the number is told. */
+  readonly entriesMax: number;
 }
 
-/** The rows of one direction, sorted by class, protocol, port and prefix. */
-export function entriesOf(
-  input: EntriesInput,
-  classes: ClassSource,
-  cookieOf: CookieOf,
-): PolicyEntry[] {
+export interface Entries {
+  readonly needed: number;
+  /** Sorted by class, protocol, port and prefix; empty if more are needed than there is room for. */
+  readonly entries: PolicyEntry[];
+}
+
+/** The rows of one direction. */
+export function entriesOf(input: EntriesInput, classes: ClassSource, cookieOf: CookieOf): Entries {
   const levels = levelsOf(input.grants, classes);
   const writer = new RowWriter(input, cookieOf);
   const any = new CodeIndex(levels.any);
+  let needed = 0;
   const entries: PolicyEntry[] = [];
-  const push = (classId: number, rows: readonly Row[]) => {
-    for (const row of rows) entries.push({ ...row, classId });
+  const push = (classId: number, own: readonly Grant[], upper: CodeIndex) => {
+    const rows = writer.rows(own, upper, input.entriesMax - needed);
+    needed += typeof rows === 'number' ? rows : rows.length;
+    if (needed > input.entriesMax) entries.length = 0;
+    else if (typeof rows !== 'number') for (const row of rows) entries.push({ ...row, classId });
   };
-  push(classAny, writer.rows([], any));
-  for (const [group, own] of levels.groups) push(group.id, writer.rows(own, any));
+  push(classAny, [], any);
+  for (const [group, own] of levels.groups) push(group.id, own, any);
   const uppers = new Map<string, CodeIndex>([['', any]]);
   for (const [each, own] of levels.classes) {
     let key = '';
@@ -126,12 +134,13 @@ export function entriesOf(
     });
     const upper = uppers.get(key) ?? new CodeIndex([...behind, ...levels.any]);
     uppers.set(key, upper);
-    push(each.id, writer.rows(own, upper));
+    push(each.id, own, upper);
   }
-  return entries.sort(
+  entries.sort(
     (a, b) =>
       a.classId - b.classId || a.proto - b.proto || a.port - b.port || a.portPrefix - b.portPrefix,
   );
+  return { needed, entries };
 }
 
 type Row = Omit<PolicyEntry, 'classId'>;
@@ -212,7 +221,7 @@ class RowWriter {
   readonly #input: EntriesInput;
   readonly #cookieOf: CookieOf;
   readonly #ids = new Map<Grant, number>();
-  readonly #known = new Map<string, readonly Row[]>();
+  readonly #known = new Map<string, readonly Row[] | number>();
   readonly #indexes = new Map<CodeIndex, number>();
 
   constructor(input: EntriesInput, cookieOf: CookieOf) {
@@ -223,8 +232,11 @@ class RowWriter {
     });
   }
 
-  /** `own` are the grants of this level; without any, the rows are those of `upper` itself. */
-  rows(own: readonly Grant[], upper: CodeIndex): readonly Row[] {
+  /**
+   * `own` are the grants of this level; without any, the rows are those of `upper` itself. Where they
+   * are more than there is room for, only how many.
+   */
+  rows(own: readonly Grant[], upper: CodeIndex, room: number): readonly Row[] | number {
     const key = this.#key(own, upper);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -235,7 +247,8 @@ class RowWriter {
         if (coveringCodes(code).some((wider) => mine.byCode.has(wider))) codes.add(code);
       }
     }
-    const rows = [...codes].map((code) => this.#row(code, mine, upper));
+    const rows =
+      codes.size > room ? codes.size : [...codes].map((code) => this.#row(code, mine, upper));
     this.#known.set(key, rows);
     return rows;
   }

@@ -1,41 +1,81 @@
 /**
  * @module
- * Why a policy does not fit into its map: the rules, and the selectors in them, that need the most
- * entries. For the status of the policy and for the log.
+ * Why there is no room for a policy: the rules, and what in them, that need the most. For the status
+ * of the policy and for the log.
  */
 
+import type { RuleRef } from '../cookies.ts';
 import type { Overflow } from '../table.ts';
+import { blocksOf, type CompiledRule } from './compiled-rule.ts';
 import type { Grant } from './entries.ts';
 import type { SelectorCache } from './selector-cache.ts';
 
 const blamedMax = 3;
+/** Longer lists of what a selector asks for are cut. */
+const selectorTextMax = 120;
 
 /** What a person is told of an endpoint that is closed for it. */
-export function describeOverflow({ needed, max, blame: worst }: Overflow): string {
-  return `policy needs ${needed} map entries of at most ${max} (bpf-policy-map-max): all is denied; ${worst.join('; ')}`;
+export function describeOverflow({ of, needed, max, blame: worst }: Overflow): string {
+  const what =
+    of === 'entries'
+      ? `needs ${needed} map entries of at most ${max} (bpf-policy-map-max)`
+      : `names ${needed} blocks of addresses, and all policies together may name ${max}`;
+  return `policy ${what}: all is denied; ${worst.join('; ')}`;
 }
 
-/** Rules and selectors by the entries that they need before any merging. */
+interface Cost {
+  readonly ref: RuleRef;
+  /** Prefixes of ports. */
+  readonly codes: number;
+  classes: number;
+  /** Of its selectors, the one with the most classes. */
+  worst: { readonly text: string; readonly classes: number } | undefined;
+}
+
+/** List entries of rules, and the selectors in them, by the map entries that they need. */
 export function blame(grants: readonly Grant[], selectors: SelectorCache): string[] {
-  const costs: { text: string; cost: number }[] = [];
+  const costs = new Map<string, Cost>();
   for (const { ref, peers, codes } of grants) {
-    const { kind, namespace, name } = ref.policy;
-    const policy = namespace === '' ? name : `${namespace}/${name}`;
-    const rule = name === '' ? ref.policy.labels.join(',') : `${kind} ${policy} ${ref.path ?? ''}`;
-    const named = `${rule.trim()} (${codes.length} port prefixes`;
-    if (peers === 'any') {
-      costs.push({ text: `${named})`, cost: codes.length });
-      continue;
-    }
-    for (const keys of peers) {
+    const cost = costs.get(ref.id) ?? { ref, codes: codes.length, classes: 0, worst: undefined };
+    costs.set(ref.id, cost);
+    if (peers === 'any') cost.classes++;
+    for (const keys of peers === 'any' ? [] : peers) {
       const classes = classCount(keys, selectors);
-      const selector = keys.join(' and ') || 'every identity';
-      const text = `${named} for each of ${classes} peer classes of ${selector})`;
-      costs.push({ text, cost: codes.length * classes });
+      cost.classes += classes;
+      if (classes > (cost.worst?.classes ?? 0)) cost.worst = { text: textOf(keys), classes };
     }
   }
-  costs.sort((a, b) => b.cost - a.cost || (a.text < b.text ? -1 : 1));
-  return costs.slice(0, blamedMax).map(({ text }) => text);
+  const sorted = [...costs.values()].sort(
+    (a, b) => b.codes * b.classes - a.codes * a.classes || (a.ref.id < b.ref.id ? -1 : 1),
+  );
+  return sorted.slice(0, blamedMax).map(describeCost);
+}
+
+function describeCost({ ref, codes, classes, worst }: Cost): string {
+  const { kind, namespace, name, labels } = ref.policy;
+  const policy = namespace === '' ? name : `${namespace}/${name}`;
+  const rule = name === '' ? labels.join(',') : `${kind} ${policy} ${ref.path ?? ''}`.trim();
+  const isOne = worst === undefined || worst.classes === 1;
+  const most = isOne ? '' : `, ${worst.classes} of them of ${worst.text}`;
+  return `${rule} (${codes} port prefixes for each of ${classes} classes of peers${most})`;
+}
+
+/** Rules for whose blocks there is no room. */
+export function blameBlocks(rules: readonly CompiledRule[], max: number): Overflow {
+  const costs = rules.map(({ row, ...rule }) => ({ row, blocks: blocksOf(rule) }));
+  costs.sort((a, b) => b.blocks - a.blocks || (a.row.key < b.row.key ? -1 : 1));
+  const texts = costs.map(({ row: { kind, namespace, name }, blocks }) => {
+    const policy = namespace === '' ? name : `${namespace}/${name}`;
+    return `${kind} ${policy} (${blocks} blocks)`;
+  });
+  const needed = costs.reduce((sum, { blocks }) => sum + blocks, 0);
+  return { of: 'blocks', needed, max, blame: texts.slice(0, blamedMax) };
+}
+
+/** Selectors by their keys, as people write them, as far as that is short. */
+function textOf(keys: readonly string[]): string {
+  const text = keys.join(' and ').replaceAll('"', '') || 'every identity';
+  return text.length <= selectorTextMax ? text : `${text.slice(0, selectorTextMax)}…`;
 }
 
 function classCount(keys: readonly string[], selectors: SelectorCache): number {

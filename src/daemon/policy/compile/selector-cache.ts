@@ -97,6 +97,8 @@ export class SelectorCache {
   readonly #setsOf = new Map<number, Set<number>>();
   /** How many identities are met in a set. */
   readonly #meetings = new Map<number, number>();
+  /** Identities in sets. */
+  peerCount = 0;
   readonly #moved = new Set<PeerNumber>();
   /** Whether they are wide is to be looked at. */
   readonly #resized = new Set<Entry>();
@@ -193,6 +195,7 @@ export class SelectorCache {
     if (found === undefined || (this.#setsOf.get(id)?.has(set) ?? false)) return;
     if (!this.#sets.has(set)) this.#addSet(set, labels);
     this.#meetings.set(set, (this.#meetings.get(set) ?? 0) + 1);
+    this.peerCount++;
     const isFirst = (this.#setsOf.get(id)?.size ?? 0) === 0;
     add(this.#setsOf, id, set);
     this.#moved.add(peerNumber(id, set));
@@ -207,6 +210,7 @@ export class SelectorCache {
       this.#labelClasses.remove(id);
       this.#labelGroups.remove(id);
     }
+    this.peerCount--;
     const left = (this.#meetings.get(set) ?? 1) - 1;
     this.#meetings.set(set, left);
     if (left === 0) this.#deleteSet(set);
