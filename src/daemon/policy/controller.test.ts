@@ -4,13 +4,14 @@ import { type EndpointRow, endpoints } from '../endpoint/table.ts';
 import { endpointRow } from '../endpoint-fixture.ts';
 import { type IdentityId, identities, identityId, reservedIdentities } from '../identity/table.ts';
 import { ipcache } from '../ipcache/table.ts';
-import { peerNumber } from './compile/peer.ts';
+import { identityOf } from './compile/peer.ts';
 import { PolicyController } from './controller.ts';
 import { ruleRows } from './documents/rule-row.ts';
 import { parseDocuments } from './parse/parse.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './repository.ts';
 import {
   addressSets,
+  type PeerRow,
   PolicyRevision,
   policies,
   policyCookies,
@@ -81,6 +82,8 @@ function setUp() {
   return { tables, controller, attach, apply, revision };
 }
 
+const isOf = (id: number) => (row: PeerRow) => identityOf(row.peer) === id;
+
 function subjectOf({ identity, ports }: EndpointRow) {
   return policySubject(identity as IdentityId, ports);
 }
@@ -99,7 +102,7 @@ describe('policy controller', () => {
     const run = controller.run();
     expect(run.policies).toEqual([subjectOf(web)]);
     const row = tables.policies.get(subjectOf(web));
-    const classOf = (id: number) => tables.peers.get(peerNumber(id as IdentityId, 0))?.classId;
+    const classOf = (id: number) => [...tables.peers.all()].find(isOf(id))?.classId;
     expect(row).toMatchObject({ ingressEnforced: true, egressEnforced: false, revision: 2 });
     const byClass = (id: number) => row?.entries.filter((entry) => entry.classId === classOf(id));
     expect(byClass(client.identity)).toMatchObject([
@@ -122,7 +125,9 @@ describe('policy controller', () => {
       ingressEnforced: false,
       entries: [],
     });
-    expect(tables.peers.get(peerNumber(client.identity as IdentityId, 0))?.classId).toBe(1);
+    // No selector tells them apart any more.
+    const classIds = [web, client].map((each) => classOf(each.identity));
+    expect(classIds[0]).toBe(classIds[1]);
     for (const each of [...tables.endpoints.all()]) tables.endpoints.delete(each.id);
     controller.run();
     expect(tables.policies.size).toBe(0);

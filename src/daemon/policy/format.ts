@@ -76,14 +76,14 @@ function formatSections(
 }
 
 function writtenOf(item: RuleItem): Readonly<Record<string, unknown>> {
-  return item.written;
+  return JSON.parse(item.written);
 }
 
 /** Upstream makes a rule of every peer, and an entry that allows nobody of an empty section. */
 function fromNetworkPolicy(items: readonly RuleItem[]): Record<string, unknown>[] {
   if (items.length === 0) return [{}];
-  return items.flatMap(({ written }) => {
-    const { toPorts, ...peers } = written;
+  return items.flatMap((item) => {
+    const { toPorts, ...peers } = writtenOf(item);
     const ports = toPorts === undefined ? {} : { toPorts };
     return Object.entries(peers).flatMap(([field, list]) =>
       (Array.isArray(list) ? list : []).map((peer) => ({ [field]: [peer], ...ports })),

@@ -116,8 +116,8 @@ export interface RuleItem {
   readonly requires: readonly Selector[];
   /** Undefined is everything, ICMP included; an empty list is nothing. */
   readonly ports: readonly PortMatch[] | undefined;
-  /** In the JSON form in which upstream prints it: `{fromEndpoints: [...], toPorts: [...]}`. */
-  readonly written: Readonly<Record<string, unknown>>;
+  /** JSON text, as upstream prints it: `{"fromEndpoints":[...],"toPorts":[...]}`. */
+  readonly written: string;
 }
 
 /** One `spec`, or one of the `specs`. */

@@ -4,32 +4,29 @@
  * and upstream's printable form. Used by the parser to make them and by the selector cache.
  */
 
-import { parseLabel } from '../identity/table.ts';
+import { type Label, parseLabel } from '../identity/table.ts';
 import type { Operator, Requirement, Selector } from './rule.ts';
 
 /** An identity's labels, prepared for matching. */
-export interface LabelSet {
-  /** `source:key` → value. */
-  readonly exact: Pick<ReadonlyMap<string, string>, 'has' | 'get'>;
-  /** key → values under any source. */
-  readonly anySource: Pick<ReadonlyMap<string, readonly string[]>, 'has' | 'get'>;
-}
+export type LabelSet = readonly Label[];
 
 export const namespaceLabelKey = 'io.kubernetes.pod.namespace';
 export const namespaceLabelsPrefix = 'io.cilium.k8s.namespace.labels.';
 export const clusterLabelKey = 'io.cilium.k8s.policy.cluster';
 
+/** Most labels are those of many identities: what they become is made once. */
+const labelsByText = new Map<string, Label>();
+const labelsKeptMax = 65_536;
+
 export function labelSet(labels: readonly string[]): LabelSet {
-  const exact = new Map<string, string>();
-  const anySource = new Map<string, string[]>();
-  for (const text of labels) {
-    const { source, key, value } = parseLabel(text);
-    exact.set(`${source}:${key}`, value);
-    const values = anySource.get(key);
-    if (values === undefined) anySource.set(key, [value]);
-    else values.push(value);
-  }
-  return { exact, anySource };
+  return labels.map((text) => labelsByText.get(text) ?? prepare(text));
+}
+
+function prepare(text: string): Label {
+  const label = parseLabel(text);
+  if (labelsByText.size >= labelsKeptMax) labelsByText.clear();
+  labelsByText.set(text, label);
+  return label;
 }
 
 /** Values sorted and each once, so that equal requirements are equal as text. */
@@ -42,10 +39,27 @@ export function requirement(
   return { source, key, operator, values: [...new Set(values)].sort() };
 }
 
+/** Many rules name the same peers: a selector is one object, however often it is written. */
+const selectorsByText = new Map<string, Selector>();
+const selectorsKeptMax = 65_536;
+
 /** Puts a selector together. `matchLabels` keys are `source:key`. */
 export function selectorOf(
   matchLabels: Readonly<Record<string, string>>,
   matchExpressions: readonly Requirement[] = [],
+): Selector {
+  const text = JSON.stringify([matchLabels, matchExpressions]);
+  const known = selectorsByText.get(text);
+  if (known !== undefined) return known;
+  const made = makeSelector(matchLabels, matchExpressions);
+  if (selectorsByText.size >= selectorsKeptMax) selectorsByText.clear();
+  selectorsByText.set(text, made);
+  return made;
+}
+
+function makeSelector(
+  matchLabels: Readonly<Record<string, string>>,
+  matchExpressions: readonly Requirement[],
 ): Selector {
   const requirements = [...matchExpressions];
   for (const [name, value] of Object.entries(matchLabels)) {
@@ -138,40 +152,43 @@ export function selects(selector: Selector, labels: LabelSet): boolean {
 export function matcherOf({ requirements }: Selector): (labels: LabelSet) => boolean {
   const tests = requirements.map(testOf);
   return (labels) => {
-    for (const test of tests) if (!test(labels)) return false;
+    for (const test of tests) if (!holds(test, labels)) return false;
     return true;
   };
 }
 
-function testOf({ source, key, operator, values }: Requirement): (labels: LabelSet) => boolean {
-  const isAny = source === 'any';
-  const name = `${source}:${key}`;
-  const exists = isAny
-    ? (labels: LabelSet) => labels.anySource.has(key)
-    : (labels: LabelSet) => labels.exact.has(name);
-  const wanted = new Set(values);
-  const has = isAny
-    ? (labels: LabelSet) => {
-        for (const value of labels.anySource.get(key) ?? none) if (wanted.has(value)) return true;
-        return false;
-      }
-    : (labels: LabelSet) => {
-        const value = labels.exact.get(name);
-        return value !== undefined && wanted.has(value);
-      };
-  switch (operator) {
-    case 'In':
-      return has;
-    case 'NotIn':
-      return (labels) => !has(labels);
-    case 'Exists':
-      return exists;
-    case 'DoesNotExist':
-      return (labels) => !exists(labels);
-  }
+interface Test {
+  /** Undefined is any. */
+  readonly source: string | undefined;
+  readonly key: string;
+  /** Undefined is any. */
+  readonly wanted: ReadonlySet<string> | string | undefined;
+  /** The label must not be there. */
+  readonly isNegative: boolean;
 }
 
-const none: readonly string[] = [];
+function testOf({ source, key, operator, values }: Requirement): Test {
+  const isExistence = operator === 'Exists' || operator === 'DoesNotExist';
+  const [first] = values;
+  const wanted = values.length === 1 && first !== undefined ? first : new Set(values);
+  return {
+    source: source === 'any' ? undefined : source,
+    key,
+    wanted: isExistence ? undefined : wanted,
+    isNegative: operator === 'NotIn' || operator === 'DoesNotExist',
+  };
+}
+
+function holds({ source, key, wanted, isNegative }: Test, labels: LabelSet): boolean {
+  for (const label of labels) {
+    if (label.key !== key || (source !== undefined && label.source !== source)) continue;
+    const isWanted =
+      wanted === undefined ||
+      (typeof wanted === 'string' ? wanted === label.value : wanted.has(label.value));
+    if (isWanted) return !isNegative;
+  }
+  return isNegative;
+}
 
 /**
  * Texts `key=value` of which every selected peer must have one, or undefined. They narrow the search:

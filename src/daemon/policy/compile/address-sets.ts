@@ -44,6 +44,8 @@ interface Block {
   /** `port:…` labels of the pod with exactly this address. */
   ports: readonly string[];
   sets: SetPair;
+  /** The longest other block around it in the 128-bit space, as of the last flush. */
+  parent: Block | undefined;
   /** Whether a flush has told of the block. */
   known: boolean;
 }
@@ -71,8 +73,6 @@ export class AddressSets {
   #sorted: Block[] = [];
   readonly #fresh = new Set<Block>();
   readonly #gone = new Set<Block>();
-  /** How many blocks there are of each length in the 128-bit space. */
-  readonly #lengths: Readonly<Record<Family, Map<number, number>>> = { 4: new Map(), 6: new Map() };
   readonly #labels = new Map<number, readonly string[]>();
   readonly #ids = new Map<string, number>();
   readonly #uses = new Map<number, number>();
@@ -136,9 +136,7 @@ export class AddressSets {
 
   /** As of the last flush: the set of the longest block that covers the span. */
   setOf(span: Span, place: keyof SetPair): number {
-    let set = addressSetNone;
-    for (const block of this.#around(span)) set = block.sets[place];
-    return set;
+    return this.#covering(span)?.sets[place] ?? addressSetNone;
   }
 
   /** As of the last flush: the sets that addresses of the span have. */
@@ -176,7 +174,9 @@ export class AddressSets {
   #labelsOf(block: Block): [string[], string[]] {
     const outside: string[] = [];
     const inside = [...block.ports];
-    for (const { cidr, kept } of this.#around(block.span)) {
+    for (let each: Block | undefined = block; each !== undefined; each = each.parent) {
+      const { cidr, kept, span } = each;
+      if (span.family !== block.span.family) continue;
       if (kept.size > 0) outside.push(addressLabel.cidr(cidr));
       if (kept.has('address')) inside.push(addressLabel.cidr(cidr));
     }
@@ -217,25 +217,20 @@ export class AddressSets {
       kept: new Set(),
       ports: [],
       sets: { outside: addressSetNone, inside: addressSetNone },
+      parent: undefined,
       known: false,
     };
     this.#blocks.set(cidr, block);
     this.#fresh.add(block);
-    const lengths = this.#lengths[span.family];
-    lengths.set(span.length, (lengths.get(span.length) ?? 0) + 1);
     return block;
   }
 
   #drop(block: Block): void {
     if (block.kept.size > 0 || block.ports.length > 0) return;
-    const { cidr, span, sets, known } = block;
+    const { cidr, sets, known } = block;
     this.#blocks.delete(cidr);
     if (known) this.#removed.add(cidr);
     if (!this.#fresh.delete(block)) this.#gone.add(block);
-    const lengths = this.#lengths[span.family];
-    const left = (lengths.get(span.length) ?? 1) - 1;
-    if (left === 0) lengths.delete(span.length);
-    else lengths.set(span.length, left);
     this.#forget(sets.outside);
     this.#forget(sets.inside);
   }
@@ -253,19 +248,28 @@ export class AddressSets {
       const left = this.#sorted.filter((block) => !this.#gone.has(block));
       this.#sorted = [...left, ...this.#fresh].sort((a, b) => (isBefore(a.span, b.span) ? -1 : 1));
     }
+    if (this.#gone.size + this.#fresh.size > 0) this.#nest();
     this.#gone.clear();
     this.#fresh.clear();
   }
 
-  /** The blocks that cover a span, the widest first, itself last. */
-  *#around({ family, first, length }: Span): IterableIterator<Block> {
-    for (const one of [...this.#lengths[family].keys()].sort((a, b) => a - b)) {
-      if (one > length) return;
-      const start = maskHex(first, one);
-      const block = this.#sorted[this.#place(start, one)];
-      if (block?.span.first === start && block.span.length === one && block.span.family === family)
-        yield block;
+  /** Every block has its parent. */
+  #nest(): void {
+    let before: Block | undefined;
+    for (const block of this.#sorted) {
+      block.parent = outwards(before, block.span);
+      before = block;
     }
+  }
+
+  /** The longest block that covers a span, that of the span itself included. */
+  #covering(span: Span): Block | undefined {
+    const at = this.#place(span.first, span.length);
+    const here = this.#sorted[at];
+    const found = here !== undefined && sameSpan(here.span, span) ? here : this.#sorted[at - 1];
+    const block = outwards(found, span);
+    // IPv4 is a part of the IPv6 space here, and no IPv6 block is about it.
+    return block?.span.family === span.family ? block : undefined;
   }
 
   *#inside({ family, first, last, length }: Span): IterableIterator<Block> {
@@ -294,19 +298,22 @@ function isBefore(a: Pick<Span, 'first' | 'length'>, b: Pick<Span, 'first' | 'le
   return a.first < b.first || (a.first === b.first && a.length < b.length);
 }
 
+function sameSpan(a: Span, b: Span): boolean {
+  return a.first === b.first && a.length === b.length && a.family === b.family;
+}
+
+/** From the block on outwards, the first that covers the span. */
+function outwards(from: Block | undefined, { last }: Span): Block | undefined {
+  let block = from;
+  while (block !== undefined && block.span.last < last) block = block.parent;
+  return block;
+}
+
 /** A prefix as a range of addresses. */
 export function spanOf(prefix: Prefix): Span {
   const length = mappedLength(prefix);
   const first = prefix.address.bytes.toHex();
   return { family: prefix.family, first, last: fillHex(first, length), length };
-}
-
-/** Bits past the length cleared. */
-function maskHex(hex: string, length: number): string {
-  const whole = length >> 2;
-  if (whole === 32) return hex;
-  const digit = Number.parseInt(hex[whole] ?? '0', 16) & (0xf << (4 - (length & 3)));
-  return `${hex.slice(0, whole)}${(digit & 0xf).toString(16)}`.padEnd(32, '0');
 }
 
 /** Bits past the length set. */

@@ -154,7 +154,7 @@ function items(side: 'ingress' | 'egress', list: readonly Content[]): RuleItem[]
     ...each,
     path: `${side}[${index}]`,
     name: undefined,
-    written: {},
+    written: '{}',
   }));
 }
 

@@ -29,8 +29,6 @@ export interface CompiledRule {
   readonly cause: Readonly<Record<Direction, RuleRef>>;
   /** Its entries for ports by name differ from endpoint to endpoint. */
   readonly hasNamedPorts: boolean;
-  /** Every use of a selector for peers. */
-  readonly uses: readonly SelectorUse[];
 }
 
 /** A selector in a rule, and whom its blocks mean. */
@@ -49,6 +47,7 @@ export function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): Compile
     labels,
     revision,
   };
+  const isOrdered = rule.tier !== 'network';
   const id = `${kind}/${namespace}/${name}#${ruleIndex}`;
   const compile = (direction: Direction): CompiledItem[] =>
     resolved[direction].map((each) => {
@@ -57,12 +56,9 @@ export function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): Compile
       const grant: Grant = {
         ref: { id: `${id}:${direction}:${place}:${each.item.path}`, policy, path: each.item.path },
         tier: rule.tier,
-        order: `${String(rule.priority).padStart(5, '0')}\n${name}\n${place}`,
+        order: isOrdered ? `${String(rule.priority).padStart(5, '0')}\n${name}\n${place}` : '',
         action: each.item.action,
-        peers:
-          each.peers === 'any'
-            ? 'any'
-            : each.peers.map((term) => term.map((selector) => selector.key)),
+        peers: each.peers,
         codes: l4Codes(each.ports),
       };
       return { grant, resolved: each };
@@ -73,7 +69,6 @@ export function compileRule(row: PolicyRuleRow, resolved: ResolvedRule): Compile
     items: { ingress: compile('ingress'), egress: compile('egress') },
     cause: { ingress: cause('ingress'), egress: cause('egress') },
     hasNamedPorts: resolved.ingress.some((each) => each.named.length > 0),
-    uses: [...usesOf(resolved)],
   };
 }
 
@@ -89,13 +84,13 @@ export function grantsOf(
   direction: Direction,
   ports: string,
 ): Grant[] {
-  const required = new Set<string>();
+  const required = new Map<string, Selector>();
   for (const { row, items } of rules) {
     if (!mayRequire(row)) continue;
     for (const { resolved } of items[direction]) {
       // In a deny entry they would only make the denial narrower: those stay as wide as they are.
       if (resolved.item.action !== 'allow') continue;
-      for (const { key } of resolved.item.requires) required.add(key);
+      for (const selector of resolved.item.requires) required.set(selector.key, selector);
     }
   }
   const grants: Grant[] = [];
@@ -104,7 +99,7 @@ export function grantsOf(
       const codes = resolved.named.length === 0 ? grant.codes : withNamed(resolved, ports);
       if (codes.length === 0) continue;
       const narrowed = required.size > 0 && mayRequire(row) && grant.action === 'allow';
-      const peers = narrowed ? narrow(grant.peers, [...required]) : grant.peers;
+      const peers = narrowed ? narrow(grant.peers, [...required.values()]) : grant.peers;
       grants.push(
         codes === grant.codes && peers === grant.peers ? grant : { ...grant, codes, peers },
       );
@@ -117,9 +112,9 @@ function mayRequire({ kind }: PolicyRuleRow): boolean {
   return kind === 'CiliumNetworkPolicy' || kind === 'CiliumClusterwideNetworkPolicy';
 }
 
-function narrow(peers: Grant['peers'], required: readonly string[]): Grant['peers'] {
+function narrow(peers: Grant['peers'], required: readonly Selector[]): Grant['peers'] {
   if (peers === 'any') return [required];
-  return peers.map((keys) => [...new Set([...keys, ...required])]);
+  return peers.map((term) => [...term, ...required]);
 }
 
 /** Codes with the numbers that the endpoint itself has for the names. */
@@ -133,9 +128,10 @@ function withNamed({ ports, named }: ResolvedItem, own: string): readonly number
 }
 
 /** Every use of a selector for peers, repeated as often as it is used. */
-function* usesOf(resolved: ResolvedRule): IterableIterator<SelectorUse> {
+export function* usesOf({ items }: CompiledRule): IterableIterator<SelectorUse> {
   for (const direction of directions) {
-    for (const { peers, item } of resolved[direction]) {
+    for (const { resolved } of items[direction]) {
+      const { peers, item } = resolved;
       for (const term of peers === 'any' ? [] : peers) {
         const scope = term.includes(outsideSelector) ? 'outside' : 'address';
         for (const selector of term) yield { selector, scope };
@@ -146,8 +142,10 @@ function* usesOf(resolved: ResolvedRule): IterableIterator<SelectorUse> {
 }
 
 /** Different blocks that a rule names. */
-export function blocksOf({ uses }: Pick<CompiledRule, 'uses'>): number {
+export function blocksOf(rule: CompiledRule): number {
   const cidrs = new Set<string>();
-  for (const { selector } of uses) for (const cidr of addressTerms(selector).cidrs) cidrs.add(cidr);
+  for (const { selector } of usesOf(rule)) {
+    for (const cidr of addressTerms(selector).cidrs) cidrs.add(cidr);
+  }
   return cidrs.size;
 }

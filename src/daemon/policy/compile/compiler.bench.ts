@@ -33,8 +33,9 @@ const config = {
 } as const;
 
 function rowsOf(name: string, namespace: string, spec: object, kind = 'CiliumNetworkPolicy') {
-  const metadata = kind === 'CiliumNetworkPolicy' ? { name, namespace } : { name };
-  const document = { apiVersion: 'cilium.io/v2', kind, metadata, spec };
+  const metadata = kind === 'CiliumClusterwideNetworkPolicy' ? { name } : { name, namespace };
+  const apiVersion = kind === 'NetworkPolicy' ? 'networking.k8s.io/v1' : 'cilium.io/v2';
+  const document = { apiVersion, kind, metadata, spec };
   const result = parseDocuments(JSON.stringify(document));
   if (result.kind === 'refused') throw new Error(JSON.stringify(result.problems));
   return result.policies.flatMap((policy) => ruleRows(policy, 'bench', 2));
@@ -72,7 +73,7 @@ function fill(compiler: PolicyCompiler, rows: readonly PolicyRuleRow[]): void {
       'k8s:io.cilium.k8s.policy.cluster=default',
       `k8s:io.kubernetes.pod.namespace=${namespace}`,
     ]);
-    compiler.place(`10.${128 + (index >> 8)}.${index & 255}.1/32`, id);
+    compiler.place(`10.128.${index >> 8}.${index & 255}/32`, id);
     if (index < local) {
       compiler.setLocal({ subject: policySubject(id, ''), identity: id, ports: '' });
     }
@@ -113,12 +114,16 @@ for (const each of [1000, 1010].map((id) => policySubject(id as IdentityId, ''))
   console.log(`policy of ${each}: ${compiler.policy(each)?.entries.length} entries`);
 }
 
-function change(name: string, make: (round: number) => PolicyRuleRow[]): void {
-  const made = Array.from({ length: 100 }, (_, round) => make(round));
-  measure(name, (round) => {
-    for (const row of made[round] ?? []) compiler.upsertRule(row, resolveRule(row.rule, nothing));
-    compiler.compile();
-  });
+function change(name: string, make: (round: number) => PolicyRuleRow[], rounds = 100): void {
+  const made = Array.from({ length: rounds }, (_, round) => make(round));
+  measure(
+    name,
+    (round) => {
+      for (const row of made[round] ?? []) compiler.upsertRule(row, resolveRule(row.rule, nothing));
+      compiler.compile();
+    },
+    rounds,
+  );
   measure(`${name}, taken back`, () => {
     for (const row of made[0] ?? []) compiler.deleteRule(row.key);
     compiler.compile();
@@ -179,6 +184,27 @@ change('a block that is new', (round) =>
     endpointSelector: app(0),
     egress: [{ toCIDRSet: [{ cidr: `192.0.${round}.0/24`, except: [`192.0.${round}.0/28`] }] }],
   }),
+);
+change(
+  'every address but a block, to a whole namespace',
+  (round) =>
+    rowsOf(
+      'changed',
+      'ns-0',
+      {
+        podSelector: {},
+        ingress: [
+          {
+            from: [
+              { ipBlock: { cidr: '0.0.0.0/0', except: ['10.77.0.0/20', `10.128.${round}.0/24`] } },
+            ],
+          },
+        ],
+      },
+      'NetworkPolicy',
+    ),
+  // As many as have pods in them.
+  (namespaces * appsPerNamespace) >> 8,
 );
 measure('a new identity', (round) => {
   const id = (20_000 + round) as IdentityId;

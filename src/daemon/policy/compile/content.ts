@@ -84,7 +84,11 @@ export class ContentMaker {
     const ingress = this.#direction('ingress', rules, kind, entriesMax);
     const egress = this.#direction('egress', rules, kind, entriesMax - ingress.needed);
     const grants = [...ingress.grants, ...egress.grants];
-    const selectors = new Set(grants.flatMap(({ peers }) => (peers === 'any' ? [] : peers.flat())));
+    const selectors = new Set<string>();
+    for (const { peers } of grants) {
+      for (const term of peers === 'any' ? [] : peers)
+        for (const { key } of term) selectors.add(key);
+    }
     const needed = ingress.needed + egress.needed;
     if (needed > entriesMax) {
       const worst = blame(grants, this.#selectors);
@@ -129,7 +133,7 @@ export class ContentMaker {
     }
     const grants = grantsOf(rules, direction, kind.ports);
     if (direction === 'ingress' && allowLocalhost && !kind.isHost) {
-      grants.push(implicitGrant(direction, 'allow-localhost-ingress', [[hostSelector.key]]));
+      grants.push(implicitGrant(direction, 'allow-localhost-ingress', [[hostSelector]]));
     }
     const defaultDeny = causes.length === 0 ? undefined : causes;
     if (defaultDeny === undefined) {

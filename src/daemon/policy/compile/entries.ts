@@ -10,6 +10,7 @@ import type { RuleRef } from '../cookies.ts';
 import type { Action, Direction, PortRange, Tier } from '../rule.ts';
 import type { PolicyEntry } from '../table.ts';
 import { classAny } from './peer.ts';
+import type { PeerTerm } from './resolve.ts';
 import type { CachedSelector, PeerClass } from './selector-cache.ts';
 
 /** One list entry of a rule, or an implicit one, as it applies to an endpoint. */
@@ -19,8 +20,8 @@ export interface Grant {
   /** In the tiers where the first rule that matches decides: text that sorts as the rules do. */
   readonly order: string;
   readonly action: Action;
-  /** Alternatives; each is the keys of selectors that must all select the peer. */
-  readonly peers: readonly (readonly string[])[] | 'any';
+  /** Alternatives. */
+  readonly peers: readonly PeerTerm[] | 'any';
   /** Codes of what it covers; see `l4Codes`. */
   readonly codes: readonly L4Code[];
 }
@@ -34,24 +35,39 @@ export function l4Code(proto: number, port: number, bits: number): L4Code {
   return proto * 2 ** 21 + bits * 2 ** 16 + port;
 }
 
+const everything: readonly L4Code[] = [0];
+
 /** A list of ranges as prefixes; no list is everything, ICMP included. */
 export function l4Codes(ranges: readonly PortRange[] | undefined): readonly L4Code[] {
-  if (ranges === undefined) return [0];
-  const codes = new Set<L4Code>();
-  for (const { proto, first, last } of ranges) {
-    let port = first;
-    while (port <= last) {
-      let size = 1;
-      let bits = portBits;
-      while (bits > 0 && port % (size * 2) === 0 && port + size * 2 - 1 <= last) {
-        size *= 2;
-        bits--;
-      }
-      codes.add(l4Code(proto, port, bits));
-      port += size;
+  if (ranges === undefined) return everything;
+  const [range] = ranges;
+  if (ranges.length === 1 && range !== undefined) return codesOfRange(range);
+  return [...new Set(ranges.flatMap(codesOfRange))];
+}
+
+/** Many rules have the same ports. */
+const codesByRange = new Map<number, readonly L4Code[]>();
+const codesKeptMax = 65_536;
+
+function codesOfRange({ proto, first, last }: PortRange): readonly L4Code[] {
+  const key = (proto * 2 ** 16 + first) * 2 ** 16 + last;
+  const known = codesByRange.get(key);
+  if (known !== undefined) return known;
+  const codes: L4Code[] = [];
+  let port = first;
+  while (port <= last) {
+    let size = 1;
+    let bits = portBits;
+    while (bits > 0 && port % (size * 2) === 0 && port + size * 2 - 1 <= last) {
+      size *= 2;
+      bits--;
     }
+    codes.push(l4Code(proto, port, bits));
+    port += size;
   }
-  return [...codes];
+  if (codesByRange.size >= codesKeptMax) codesByRange.clear();
+  codesByRange.set(key, codes);
+  return codes;
 }
 
 const coveringByCode = new Map<L4Code, readonly L4Code[]>();
@@ -174,10 +190,10 @@ function levelsOf(grants: readonly Grant[], source: ClassSource): Levels {
       continue;
     }
     const alternatives: (readonly CachedSelector[])[] = [];
-    for (const keys of grant.peers) {
-      const entries = keys.flatMap((key) => source.get(key) ?? []);
+    for (const term of grant.peers) {
+      const entries = term.flatMap(({ key }) => source.get(key) ?? []);
       // A selector that is not known must not make an allowance wider.
-      if (entries.length < keys.length && grant.action !== 'deny') continue;
+      if (entries.length < term.length && grant.action !== 'deny') continue;
       const isWide = entries.length > 0 && entries.every((entry) => entry.isWide);
       if (isWide) alternatives.push(entries);
       const selected = isWide ? source.groupsOf(entries) : source.classesOf(entries);

@@ -8,6 +8,7 @@ import type { RuleRef } from '../cookies.ts';
 import type { Overflow } from '../table.ts';
 import { blocksOf, type CompiledRule } from './compiled-rule.ts';
 import type { Grant } from './entries.ts';
+import type { PeerTerm } from './resolve.ts';
 import type { SelectorCache } from './selector-cache.ts';
 
 const blamedMax = 3;
@@ -39,10 +40,10 @@ export function blame(grants: readonly Grant[], selectors: SelectorCache): strin
     const cost = costs.get(ref.id) ?? { ref, codes: codes.length, classes: 0, worst: undefined };
     costs.set(ref.id, cost);
     if (peers === 'any') cost.classes++;
-    for (const keys of peers === 'any' ? [] : peers) {
-      const classes = classCount(keys, selectors);
+    for (const term of peers === 'any' ? [] : peers) {
+      const classes = classCount(term, selectors);
       cost.classes += classes;
-      if (classes > (cost.worst?.classes ?? 0)) cost.worst = { text: textOf(keys), classes };
+      if (classes > (cost.worst?.classes ?? 0)) cost.worst = { text: textOf(term), classes };
     }
   }
   const sorted = [...costs.values()].sort(
@@ -62,7 +63,7 @@ function describeCost({ ref, codes, classes, worst }: Cost): string {
 
 /** Rules for whose blocks there is no room. */
 export function blameBlocks(rules: readonly CompiledRule[], max: number): Overflow {
-  const costs = rules.map(({ row, ...rule }) => ({ row, blocks: blocksOf(rule) }));
+  const costs = rules.map((rule) => ({ row: rule.row, blocks: blocksOf(rule) }));
   costs.sort((a, b) => b.blocks - a.blocks || (a.row.key < b.row.key ? -1 : 1));
   const texts = costs.map(({ row: { kind, namespace, name }, blocks }) => {
     const policy = namespace === '' ? name : `${namespace}/${name}`;
@@ -73,13 +74,17 @@ export function blameBlocks(rules: readonly CompiledRule[], max: number): Overfl
 }
 
 /** Selectors by their keys, as people write them, as far as that is short. */
-function textOf(keys: readonly string[]): string {
-  const text = keys.join(' and ').replaceAll('"', '') || 'every identity';
+function textOf(term: PeerTerm): string {
+  const text =
+    term
+      .map(({ key }) => key)
+      .join(' and ')
+      .replaceAll('"', '') || 'every identity';
   return text.length <= selectorTextMax ? text : `${text.slice(0, selectorTextMax)}…`;
 }
 
-function classCount(keys: readonly string[], selectors: SelectorCache): number {
-  const entries = keys.flatMap((key) => selectors.get(key) ?? []);
+function classCount(term: PeerTerm, selectors: SelectorCache): number {
+  const entries = term.flatMap(({ key }) => selectors.get(key) ?? []);
   const isWide = entries.every((entry) => entry.isWide);
   return (isWide ? selectors.groupsOf(entries) : selectors.classesOf(entries)).length;
 }

@@ -27,13 +27,13 @@ interface Class<S extends Membership> extends MemberClass<S> {
   readonly members: Set<number>;
   /** Of the selectors. */
   signature: number;
+  /** Another class that happens to have the same signature. */
+  twin: Class<S> | undefined;
 }
 
-const hashModulus = 2 ** 50;
-
-/** The hash of a new selector. */
+/** The hash of a new selector, 32 bits. */
 export function selectorHash(): number {
-  return Math.floor(Math.random() * hashModulus);
+  return (Math.random() * 2 ** 32) | 0;
 }
 
 export class Partition<S extends Membership> {
@@ -41,7 +41,7 @@ export class Partition<S extends Membership> {
   readonly #classes = new Set<Class<S>>();
   readonly #byMember = new Map<number, Class<S>>();
   readonly #bySelector = new Map<S, Set<Class<S>>>();
-  readonly #bySignature = new Map<number, Class<S>[]>();
+  readonly #bySignature = new Map<number, Class<S>>();
   /** Class of a member at the last flush, for those that something happened to since. */
   readonly #before = new Map<number, Class<S> | undefined>();
 
@@ -142,7 +142,13 @@ export class Partition<S extends Membership> {
   #create(selectors: ReadonlySet<S>): Class<S> {
     const id = selectors.size === 0 ? classNone : ++this.#lastId;
     const signature = signatureOf(selectors);
-    const made: Class<S> = { id, selectors: new Set(selectors), members: new Set(), signature };
+    const made: Class<S> = {
+      id,
+      selectors: new Set(selectors),
+      members: new Set(),
+      signature,
+      twin: undefined,
+    };
     this.#classes.add(made);
     for (const selector of selectors) this.#link(selector, made);
     this.#sign(made);
@@ -162,7 +168,7 @@ export class Partition<S extends Membership> {
   #select(whole: Class<S>, selector: S): void {
     this.#unsign(whole);
     whole.selectors.add(selector);
-    whole.signature = (whole.signature + selector.hash) % hashModulus;
+    whole.signature = (whole.signature + selector.hash) | 0;
     this.#link(selector, whole);
     this.#sign(whole);
   }
@@ -170,7 +176,7 @@ export class Partition<S extends Membership> {
   #unselect(whole: Class<S>, selector: S): void {
     this.#unsign(whole);
     whole.selectors.delete(selector);
-    whole.signature = (whole.signature + hashModulus - selector.hash) % hashModulus;
+    whole.signature = (whole.signature - selector.hash) | 0;
     const classes = this.#bySelector.get(selector);
     classes?.delete(whole);
     if (classes?.size === 0) this.#bySelector.delete(selector);
@@ -188,33 +194,35 @@ export class Partition<S extends Membership> {
   }
 
   #find(selectors: ReadonlySet<S>): Class<S> | undefined {
-    const candidates = this.#bySignature.get(signatureOf(selectors));
-    return candidates?.find((each) => sameSet(each.selectors, selectors));
+    let each = this.#bySignature.get(signatureOf(selectors));
+    while (each !== undefined && !sameSet(each.selectors, selectors)) each = each.twin;
+    return each;
   }
 
   /** The class that has all selectors of another one but this. */
   #without(whole: Class<S>, selector: S): Class<S> | undefined {
-    const signature = (whole.signature + hashModulus - selector.hash) % hashModulus;
-    return this.#bySignature.get(signature)?.find((each) => {
-      if (each.selectors.size !== whole.selectors.size - 1) return false;
-      for (const one of each.selectors) if (!whole.selectors.has(one)) return false;
-      return !each.selectors.has(selector);
-    });
+    let each = this.#bySignature.get((whole.signature - selector.hash) | 0);
+    while (each !== undefined && !isWithout(each.selectors, whole.selectors, selector)) {
+      each = each.twin;
+    }
+    return each;
   }
 
   #sign(made: Class<S>): void {
-    const { signature } = made;
-    const others = this.#bySignature.get(signature);
-    if (others === undefined) this.#bySignature.set(signature, [made]);
-    else others.push(made);
+    made.twin = this.#bySignature.get(made.signature);
+    this.#bySignature.set(made.signature, made);
   }
 
   #unsign(made: Class<S>): void {
-    const { signature } = made;
-    const all = this.#bySignature.get(signature) ?? [];
-    const left = all.length === 1 && all[0] === made ? [] : all.filter((each) => each !== made);
-    if (left.length === 0) this.#bySignature.delete(signature);
-    else this.#bySignature.set(signature, left);
+    const { signature, twin } = made;
+    made.twin = undefined;
+    let each = this.#bySignature.get(signature);
+    if (each === made && twin === undefined) this.#bySignature.delete(signature);
+    else if (each === made && twin !== undefined) this.#bySignature.set(signature, twin);
+    else {
+      while (each !== undefined && each.twin !== made) each = each.twin;
+      if (each !== undefined) each.twin = twin;
+    }
   }
 }
 
@@ -226,8 +234,15 @@ function commonOf(a: ReadonlySet<number>, b: ReadonlySet<number>): number[] {
 /** In any order the same; two sets with one signature are still compared. */
 function signatureOf(selectors: Iterable<Membership>): number {
   let sum = 0;
-  for (const { hash } of selectors) sum = (sum + hash) % hashModulus;
+  for (const { hash } of selectors) sum = (sum + hash) | 0;
   return sum;
+}
+
+/** True if `less` is `all` without this one. */
+function isWithout<T>(less: ReadonlySet<T>, all: ReadonlySet<T>, one: T): boolean {
+  if (less.size !== all.size - 1 || less.has(one)) return false;
+  for (const each of less) if (!all.has(each)) return false;
+  return true;
 }
 
 function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {

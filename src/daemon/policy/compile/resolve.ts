@@ -83,12 +83,14 @@ export function resolveRule(rule: Rule, references: References): ResolvedRule {
   };
 }
 
+const noNames: readonly NamedPort[] = [];
+
 function resolveItem(item: RuleItem, direction: Direction, references: References): ResolvedItem[] {
   const peers: readonly PeerTerm[] | 'any' =
     item.peers === 'any' ? 'any' : item.peers.flatMap((peer) => resolvePeer(peer, references));
-  if (item.ports === undefined) return [{ item, peers, ports: undefined, named: [] }];
+  if (item.ports === undefined) return [{ item, peers, ports: undefined, named: noNames }];
+  const named = item.ports.some(isNamed) ? item.ports.filter(isNamed) : noNames;
   const ports = item.ports.filter((port): port is PortRange => !isNamed(port));
-  const named = item.ports.filter(isNamed);
   if (direction === 'ingress' || named.length === 0) return [{ item, peers, ports, named }];
   const ofNames = named.flatMap((port) => resolveNamed(item, peers, port, references));
   // Also where no pod has such a port: what the entry requires of peers counts for all of the rule.

@@ -7,7 +7,7 @@
 
 import { addressTerms } from '../selector.ts';
 import type { AddressSets } from './address-sets.ts';
-import { blocksOf, type CompiledRule } from './compiled-rule.ts';
+import { blocksOf, type CompiledRule, usesOf } from './compiled-rule.ts';
 import type { SelectorCache } from './selector-cache.ts';
 
 /**
@@ -26,6 +26,8 @@ export interface RoomConfig {
 
 export class RuleUses {
   readonly max: number;
+  /** Blocks that are there without rules. */
+  readonly #blocksAlways: number;
   readonly #peersMax: number;
   readonly #selectors: SelectorCache;
   readonly #sets: AddressSets;
@@ -42,6 +44,7 @@ export class RuleUses {
   constructor(selectors: SelectorCache, sets: AddressSets, config: RoomConfig) {
     this.#selectors = selectors;
     this.#sets = sets;
+    this.#blocksAlways = sets.size;
     this.max = config.blocksMax ?? blocksMaxDefault;
     this.#peersMax = config.peersMax ?? peersMaxDefault;
   }
@@ -94,7 +97,7 @@ export class RuleUses {
       }
       this.#excluded.clear();
     }
-    while (this.#sets.size > this.max) {
+    while (this.#sets.size - this.#blocksAlways > this.max) {
       if (this.#sets.hasUnused) this.#sets.sweep();
       else if (!this.#exclude()) return;
     }
@@ -139,7 +142,7 @@ export class RuleUses {
   }
 
   #take(rule: CompiledRule): void {
-    for (const { selector, scope } of rule.uses) {
+    for (const { selector, scope } of usesOf(rule)) {
       const { cidrs, ports } = addressTerms(selector);
       for (const cidr of cidrs) this.#sets.acquire(cidr, scope);
       for (const name of ports) this.#usePort(name, 1);
@@ -148,7 +151,7 @@ export class RuleUses {
   }
 
   #drop(rule: CompiledRule): void {
-    for (const { selector, scope } of rule.uses) {
+    for (const { selector, scope } of usesOf(rule)) {
       const { cidrs, ports } = addressTerms(selector);
       for (const cidr of cidrs) this.#sets.release(cidr, scope);
       for (const name of ports) this.#usePort(name, -1);

@@ -59,12 +59,17 @@ export interface ClassChanges {
   readonly selectors: ReadonlySet<CachedSelector>;
 }
 
-/** An identity or an address set, with the selectors that its labels match. */
+/** An address set, with the selectors that its labels match. */
 interface Matched {
   readonly id: number;
   readonly labels: readonly string[];
   readonly parsed: LabelSet;
   readonly selectors: Set<Entry>;
+}
+
+/** An identity. While it is met anywhere the selectors that select it are those of its class. */
+interface Identity extends Pick<Matched, 'id' | 'labels' | 'parsed'> {
+  selectors: Set<Entry> | undefined;
 }
 
 /** A selector with more classes than this is wide. */
@@ -89,7 +94,7 @@ export class SelectorCache {
   });
   readonly #selectors = new Map<string, Entry>();
   readonly #selectorsByAnchor = new Map<string, Set<Entry>>();
-  readonly #identities = new Map<number, Matched>();
+  readonly #identities = new Map<number, Identity>();
   readonly #identitiesByLabel = new Map<string, Set<number>>();
   readonly #sets = new Map<number, Matched>();
   readonly #setsByLabel = new Map<string, Set<number>>();
@@ -171,14 +176,15 @@ export class SelectorCache {
     const before = this.#identities.get(id);
     if (before !== undefined && sameLabels(before.labels, labels)) return;
     if (before !== undefined) this.#forget(id, before);
-    const made: Matched = { id, labels, parsed: labelSet(labels), selectors: new Set() };
+    const selectors = new Set<Entry>();
+    const made: Identity = { id, labels, parsed: labelSet(labels), selectors };
     this.#identities.set(id, made);
-    this.#match(unanchored, made, false);
+    this.#match(unanchored, made, selectors, false);
     for (const label of labelTexts(labels)) {
       add(this.#identitiesByLabel, label, id);
-      this.#match(label, made, false);
+      this.#match(label, made, selectors, false);
     }
-    if ((this.#setsOf.get(id)?.size ?? 0) > 0) this.#place(id, made);
+    if ((this.#setsOf.get(id)?.size ?? 0) > 0) this.#place(made);
   }
 
   deleteIdentity(id: IdentityId): void {
@@ -199,14 +205,16 @@ export class SelectorCache {
     const isFirst = (this.#setsOf.get(id)?.size ?? 0) === 0;
     add(this.#setsOf, id, set);
     this.#moved.add(peerNumber(id, set));
-    if (isFirst) this.#place(id, found);
+    if (isFirst) this.#place(found);
   }
 
   leave(id: IdentityId, set: number): void {
     if (!(this.#setsOf.get(id)?.has(set) ?? false)) return;
     remove(this.#setsOf, id, set);
     this.#moved.add(peerNumber(id, set));
+    const found = this.#identities.get(id);
     if (!this.#setsOf.has(id)) {
+      if (found !== undefined) found.selectors = this.#selectorsOf(found);
       this.#labelClasses.remove(id);
       this.#labelGroups.remove(id);
     }
@@ -221,7 +229,7 @@ export class SelectorCache {
     this.#sets.set(set, made);
     for (const label of labelTexts(labels)) {
       add(this.#setsByLabel, label, set);
-      this.#match(label, made, true);
+      this.#match(label, made, made.selectors, true);
     }
     this.#setGroups.place(set, wideOf(made.selectors));
   }
@@ -236,22 +244,33 @@ export class SelectorCache {
     for (const entry of found.selectors) entry.members.delete(set);
   }
 
-  #match(anchor: string, made: Matched, isAddress: boolean): void {
+  #match(
+    anchor: string,
+    { id, parsed }: Pick<Matched, 'id' | 'parsed'>,
+    selectors: Set<Entry>,
+    isAddress: boolean,
+  ): void {
     for (const entry of this.#selectorsByAnchor.get(anchor) ?? []) {
-      if (entry.isAddress !== isAddress || !entry.matches(made.parsed)) continue;
-      made.selectors.add(entry);
-      entry.members.add(made.id);
+      if (entry.isAddress !== isAddress || !entry.matches(parsed)) continue;
+      selectors.add(entry);
+      entry.members.add(id);
     }
   }
 
-  #forget(id: IdentityId, { labels, selectors }: Matched): void {
-    for (const label of labelTexts(labels)) remove(this.#identitiesByLabel, label, id);
-    for (const entry of selectors) entry.members.delete(id);
+  #selectorsOf({ id, selectors }: Identity): Set<Entry> {
+    return selectors ?? new Set(this.#labelClasses.classOf(id)?.selectors);
   }
 
-  #place(id: IdentityId, { selectors }: Matched): void {
-    this.#labelClasses.place(id, selectors);
-    this.#labelGroups.place(id, wideOf(selectors));
+  #forget(id: IdentityId, found: Identity): void {
+    for (const label of labelTexts(found.labels)) remove(this.#identitiesByLabel, label, id);
+    for (const entry of this.#selectorsOf(found)) entry.members.delete(id);
+  }
+
+  #place(found: Identity): void {
+    const selectors = this.#selectorsOf(found);
+    found.selectors = undefined;
+    this.#labelClasses.place(found.id, selectors);
+    this.#labelGroups.place(found.id, wideOf(selectors));
   }
 
   /** Counts a use. Every call needs a `release`. */
@@ -289,7 +308,7 @@ export class SelectorCache {
     if (entry.isWide) this.#groupsFor(entry).removeSelector(entry);
     if (!entry.isAddress) this.#labelClasses.removeSelector(entry);
     const matched = entry.isAddress ? this.#sets : this.#identities;
-    for (const member of entry.members) matched.get(member)?.selectors.delete(entry);
+    for (const member of entry.members) matched.get(member)?.selectors?.delete(entry);
     for (const anchor of entry.anchors) remove(this.#selectorsByAnchor, anchor, entry);
     this.#resized.delete(entry);
     this.#selectors.delete(entry.selector.key);
@@ -400,10 +419,10 @@ export class SelectorCache {
     return entry;
   }
 
-  #try(entry: Entry, candidate: Matched | undefined): void {
+  #try(entry: Entry, candidate: Matched | Identity | undefined): void {
     if (candidate === undefined || !entry.matches(candidate.parsed)) return;
     entry.members.add(candidate.id);
-    candidate.selectors.add(entry);
+    candidate.selectors?.add(entry);
   }
 }
 

@@ -136,12 +136,12 @@ function parseItem(source: ItemSource): RuleItem | undefined {
     name,
     ...closed,
     requires: [],
-    written: {
+    written: JSON.stringify({
       ...(name === undefined ? {} : { name }),
       action: written,
       ...Object.fromEntries(groupWritten(side, peers.known)),
       ...(protocols === undefined ? {} : { toPorts: [{ ports: protocols.written }] }),
-    },
+    }),
   };
 }
 

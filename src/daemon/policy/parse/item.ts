@@ -64,13 +64,13 @@ export function parseItem(
     peers: peersOf(parsed[0]?.peers, ports !== undefined),
     requires,
     ports,
-    written: {
+    written: JSON.stringify({
       ...Object.fromEntries(parsed.map(({ field, written }) => [field, written])),
       ...(item.has(`${side}Requires`) ? { [`${side}Requires`]: requires.map(formatSelector) } : {}),
       ...(toPorts === undefined ? {} : { toPorts: toPorts.written }),
       ...(icmps === undefined ? {} : { icmps: icmps.written }),
       ...(item.has('authentication') ? { authentication: { mode: 'disabled' } } : {}),
-    },
+    }),
   };
 }
 

@@ -112,12 +112,12 @@ function parseItem(
     peers: isAny ? 'any' : peers.map((each) => each.peer),
     requires: [],
     ports: isAllPorts ? undefined : ports.map((each) => each.port),
-    written: {
+    written: JSON.stringify({
       ...(isAny ? { [`${side}Endpoints`]: [{}] } : {}),
       ...(selectors.length > 0 ? { [`${side}Endpoints`]: selectors } : {}),
       ...(blocks.length > 0 ? { [`${side}CIDRSet`]: blocks } : {}),
       ...(isAllPorts ? {} : { toPorts: ports.map((each) => ({ ports: [each.written] })) }),
-    },
+    }),
   };
 }
 
