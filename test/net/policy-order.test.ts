@@ -5,6 +5,7 @@
 import { expect, test } from 'bun:test';
 import { clusterObjects } from '../../src/daemon/cluster/table.ts';
 import { type IdentityId, reservedIdentities } from '../../src/daemon/identity/table.ts';
+import { spanOf } from '../../src/daemon/policy/compile/address-sets.ts';
 import { PolicyCompiler } from '../../src/daemon/policy/compile/compiler.ts';
 import { peerNumber } from '../../src/daemon/policy/compile/peer.ts';
 import { tableReferences } from '../../src/daemon/policy/compile/references.ts';
@@ -13,6 +14,7 @@ import { verdictOf } from '../../src/daemon/policy/compile/verdict.ts';
 import { ruleRows } from '../../src/daemon/policy/documents/rule-row.ts';
 import { type ParsedPolicy, parseDocuments } from '../../src/daemon/policy/parse/parse.ts';
 import { policySubject } from '../../src/daemon/policy/table.ts';
+import { requirePrefix } from '../../src/net/prefix.ts';
 import { tiered } from './policy-documents.ts';
 
 const rulesPerPolicy = 25;
@@ -118,7 +120,8 @@ test.each(['Admin', 'Baseline'] as const)(
     compiler.compile();
     const compiled = compiler.policy(subject);
     if (compiled === undefined) throw new Error('no policy');
-    const classes = compiler.selectors.classesOfPeer(peerNumber(pod, 0));
+    const set = compiler.sets.setOf(spanOf(requirePrefix('10.0.0.1/32')), 'inside');
+    const classes = compiler.selectors.classesOfPeer(peerNumber(pod, set));
     const found = new Map<number, boolean>();
     for (const { port } of placed) {
       found.set(port, verdictOf(compiled, 'ingress', classes, TCP, port).allowed);
