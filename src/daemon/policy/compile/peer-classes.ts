@@ -1,7 +1,8 @@
 /**
  * @module
  * Peers in classes: a class of identities at a place (an address set, or a class of them) has one
- * number, which policy maps are keyed by. It keeps the number as long as both go on.
+ * number, which policy maps are keyed by. It keeps the number as long as both go on, and also where
+ * all of its peers are somewhere else now: then only the rules about addresses have other entries.
  */
 
 import type { MemberClass, Membership } from './partition.ts';
@@ -18,7 +19,7 @@ export const elsewhere: PeerPlace<never> = { selectors: new Set() };
 class NumberedClass<S extends Membership> {
   readonly id: number;
   readonly label: MemberClass<S>;
-  readonly place: PeerPlace<S>;
+  place: PeerPlace<S>;
   readonly members = new Set<PeerNumber>();
 
   constructor(id: number, label: MemberClass<S>, place: PeerPlace<S>) {
@@ -32,8 +33,11 @@ class NumberedClass<S extends Membership> {
   }
 }
 
-/** Hears of every class that came or went. */
-type ClassListener<S extends Membership> = (changed: NumberedClass<S>) => void;
+/** Hears of every class that came or went, and from where to where one moved. */
+interface ClassListener<S extends Membership> {
+  onChange(changed: NumberedClass<S>): void;
+  onMove(from: PeerPlace<S>, to: PeerPlace<S>): void;
+}
 
 export class PeerClassTable<S extends Membership> {
   readonly #idBase: number;
@@ -42,6 +46,8 @@ export class PeerClassTable<S extends Membership> {
   readonly #byLabel = new Map<MemberClass<S>, Map<PeerPlace<S>, NumberedClass<S>>>();
   readonly #byPlace = new Map<PeerPlace<S>, Set<NumberedClass<S>>>();
   readonly #byPeer = new Map<PeerNumber, NumberedClass<S>>();
+  /** Without members since the last `settle`. */
+  readonly #vacant = new Map<MemberClass<S>, NumberedClass<S>>();
 
   /** Numbers begin above the base. */
   constructor(idBase: number, listener: ClassListener<S>) {
@@ -79,7 +85,10 @@ export class PeerClassTable<S extends Membership> {
   put(peer: PeerNumber, label: MemberClass<S>, place: PeerPlace<S>): boolean {
     const before = this.#byPeer.get(peer);
     if (before?.label === label && before.place === place) return false;
-    const after = this.#byLabel.get(label)?.get(place) ?? this.#create(label, place);
+    const after =
+      this.#byLabel.get(label)?.get(place) ??
+      this.#move(label, place) ??
+      this.#create(label, place);
     after.members.add(peer);
     this.#byPeer.set(peer, after);
     if (before !== undefined) this.#leave(peer, before);
@@ -95,29 +104,68 @@ export class PeerClassTable<S extends Membership> {
     return true;
   }
 
+  /** Forgets the classes that have no members any more. */
+  settle(): void {
+    for (const each of this.#vacant.values()) if (each.members.size === 0) this.#delete(each);
+    this.#vacant.clear();
+  }
+
+  /** A class of the same identities that nobody needs where it was. */
+  #move(label: MemberClass<S>, place: PeerPlace<S>): NumberedClass<S> | undefined {
+    const found = this.#vacant.get(label);
+    if (found === undefined || found.members.size > 0 || isNone(label, place)) return undefined;
+    this.#vacant.delete(label);
+    this.#unlink(found);
+    this.#listener.onMove(found.place, place);
+    found.place = place;
+    this.#link(found);
+    return found;
+  }
+
   #create(label: MemberClass<S>, place: PeerPlace<S>): NumberedClass<S> {
     // What no selector can tell from anything has a number that programs need not look for.
-    const isNone = label.id === classNone && place === elsewhere;
-    const id = isNone ? classNone : this.#idBase + ++this.#lastId;
+    const id = isNone(label, place) ? classNone : this.#idBase + ++this.#lastId;
     const made = new NumberedClass<S>(id, label, place);
-    const places = this.#byLabel.get(label) ?? new Map<PeerPlace<S>, NumberedClass<S>>();
-    this.#byLabel.set(label, places.set(place, made));
-    const classes = this.#byPlace.get(place) ?? new Set<NumberedClass<S>>();
-    this.#byPlace.set(place, classes.add(made));
-    this.#listener(made);
+    this.#link(made);
+    this.#listener.onChange(made);
     return made;
+  }
+
+  #link(made: NumberedClass<S>): void {
+    const { label, place } = made;
+    const places = this.#byLabel.get(label);
+    if (places === undefined) this.#byLabel.set(label, new Map([[place, made]]));
+    else places.set(place, made);
+    const classes = this.#byPlace.get(place);
+    if (classes === undefined) this.#byPlace.set(place, new Set([made]));
+    else classes.add(made);
   }
 
   #leave(peer: PeerNumber, left: NumberedClass<S>): void {
     left.members.delete(peer);
     if (left.members.size > 0) return;
-    const { label, place } = left;
+    const other = this.#vacant.get(left.label);
+    const isOther = other !== undefined && other !== left && other.members.size === 0;
+    if (left.id === classNone || isOther) this.#delete(left);
+    else this.#vacant.set(left.label, left);
+  }
+
+  #delete(gone: NumberedClass<S>): void {
+    this.#unlink(gone);
+    this.#listener.onChange(gone);
+  }
+
+  #unlink(gone: NumberedClass<S>): void {
+    const { label, place } = gone;
     const places = this.#byLabel.get(label);
     places?.delete(place);
     if (places?.size === 0) this.#byLabel.delete(label);
     const classes = this.#byPlace.get(place);
-    classes?.delete(left);
+    classes?.delete(gone);
     if (classes?.size === 0) this.#byPlace.delete(place);
-    this.#listener(left);
   }
+}
+
+function isNone<S extends Membership>(label: MemberClass<S>, place: PeerPlace<S>): boolean {
+  return label.id === classNone && place === elsewhere;
 }

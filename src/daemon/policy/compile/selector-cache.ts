@@ -84,14 +84,8 @@ export class SelectorCache {
   readonly #labelClasses = new Partition<Entry>();
   readonly #labelGroups = new Partition<Entry>();
   readonly #setGroups = new Partition<Entry>();
-  readonly classes = new PeerClassTable<Entry>(0, ({ label, place }) => {
-    this.#touch(label.selectors, false);
-    this.#touch(place.selectors, false);
-  });
-  readonly groups = new PeerClassTable<Entry>(groupBase, ({ label, place }) => {
-    this.#touch(label.selectors, true);
-    this.#touch(place.selectors, true);
-  });
+  readonly classes = this.#table(0, false);
+  readonly groups = this.#table(groupBase, true);
   readonly #selectors = new Map<string, Entry>();
   readonly #selectorsByAnchor = new Map<string, Set<Entry>>();
   readonly #identities = new Map<number, Identity>();
@@ -325,13 +319,20 @@ export class SelectorCache {
     const ofClasses = new Set(moved);
     this.#addPeersOf(this.#labelClasses.flush(), ofClasses);
     const peers = new Map<PeerNumber, PeerClasses | undefined>();
-    for (const peer of ofClasses) if (this.#assignClass(peer)) peers.set(peer, undefined);
+    // First those that are gone: who comes in their place takes their class over.
+    for (const isThere of [false, true]) {
+      for (const peer of ofClasses) {
+        if (this.#isThere(peer) === isThere && this.#assignClass(peer)) peers.set(peer, undefined);
+      }
+    }
+    this.classes.settle();
     this.#resize();
     this.#addPeersOf(this.#labelGroups.flush(), moved);
     for (const each of this.classes.atPlaces(valuesOf(this.#sets, this.#setGroups.flush()))) {
       for (const peer of each.members) moved.add(peer);
     }
     for (const peer of moved) if (this.#assignGroup(peer)) peers.set(peer, undefined);
+    this.groups.settle();
     for (const peer of peers.keys()) {
       peers.set(peer, this.#isThere(peer) ? this.classesOfPeer(peer) : undefined);
     }
@@ -366,6 +367,19 @@ export class SelectorCache {
       return this.groups.remove(peer);
     }
     return this.groups.put(peer, label, place.id === classNone ? elsewhere : place);
+  }
+
+  #table(idBase: number, isWide: boolean): PeerClassTable<Entry> {
+    return new PeerClassTable<Entry>(idBase, {
+      onChange: ({ label, place }) => {
+        this.#touch(label.selectors, isWide);
+        this.#touch(place.selectors, isWide);
+      },
+      onMove: (from, to) => {
+        this.#touch(from.selectors, isWide);
+        this.#touch(to.selectors, isWide);
+      },
+    });
   }
 
   /** A class with these selectors came or went. */
