@@ -20,7 +20,6 @@ import {
 import {
   formatPrefix,
   mappedLength,
-  prefixCovers,
   prefixFromMapped,
   requirePrefix,
 } from '../../../net/prefix.ts';
@@ -28,6 +27,7 @@ import { addressSetNone, type SetPair } from '../compile/address-sets.ts';
 import { addressSetOf, classNone, identityOf, type PeerNumber } from '../compile/peer.ts';
 import type { PeerClasses } from '../compile/selector-cache.ts';
 import { type DesiredPolicyRow, policyIdHost } from '../table.ts';
+import { valuesAround } from './around.ts';
 import type { EntryMap, PolicyTarget } from './policy-target.ts';
 
 /** What packets are to be judged by: from the tables, and for a while what is gone from them. */
@@ -213,10 +213,9 @@ export class PolicyBank {
     const gone = [...this.#dirtySets].filter(
       (each) => !this.sets.has(each) && !other.sets.has(each),
     );
-    const inKernel = new Set([
-      ...changed,
-      ...(this.#dirtySets.size > 0 ? ghosts(this, other) : []),
-    ]);
+    const ghosts = this.#dirtySets.size > 0 ? [...ghostsOf(this, other)] : [];
+    const around = valuesAround(this.sets, ghosts);
+    const inKernel = new Set([...changed, ...ghosts]);
     const updates: [IpcacheKey, AddressSet][] = [];
     // The wider first, so that a block in it finds what is around it.
     for (const prefix of [...inKernel].sort((a, b) => lengthOf(a) - lengthOf(b))) {
@@ -224,27 +223,13 @@ export class PolicyBank {
       const row = addressSets.lookup(key);
       const other = 1 - this.bank;
       const kept = { outside: row?.outside[other] ?? 0, inside: row?.inside[other] ?? 0 };
-      const wanted = this.sets.get(prefix) ?? this.#around(prefix);
+      const wanted = this.sets.get(prefix) ?? around.get(prefix) ?? noSets;
       updates.push([key, this.bank === 0 ? setsOf(wanted, kept) : setsOf(kept, wanted)]);
     }
     if (updates.length > 0) addressSets.updateAll(updates);
     if (gone.length > 0) addressSets.deleteAll(gone.map(keyOf));
     this.#dirtySets.clear();
     this.#target.setAddressSets(this.bank, sets.size > 0);
-  }
-
-  #around(prefix: string): SetPair {
-    const inner = requirePrefix(prefix);
-    let set = noSets;
-    let longest = -1;
-    for (const [each, value] of this.sets) {
-      const outer = requirePrefix(each);
-      if (outer.length <= longest || outer.length >= inner.length) continue;
-      if (!prefixCovers(outer, inner)) continue;
-      longest = outer.length;
-      set = value;
-    }
-    return set;
   }
 
   async #fillPolicies(
@@ -279,7 +264,7 @@ export class PolicyBank {
 }
 
 /** Blocks in the kernel for the sake of the other bank. */
-function* ghosts(own: PolicyBank, other: PolicyBank): IterableIterator<string> {
+function* ghostsOf(own: PolicyBank, other: PolicyBank): IterableIterator<string> {
   for (const prefix of other.sets.keys()) if (!own.sets.has(prefix)) yield prefix;
 }
 
