@@ -2,6 +2,7 @@ import { describe } from 'bun:test';
 import {
   at,
   cnp,
+  denied,
   egress,
   expression,
   ingress,
@@ -134,7 +135,22 @@ describe('refused', () => {
       ingress({ toEndpoints: [] }),
       `${at}.toEndpoints: unknown field (did you mean fromEndpoints?)`,
     ],
-    [ingress({ toServices: [] }), `${at}.toServices: unknown field`],
+    [
+      ingress({ toServices: [] }),
+      `${at}.toServices: is possible in egress only; use fromEndpoints with the labels of its pods`,
+    ],
+    [
+      ingress({ toFQDNs: [{ matchName: 'a.b' }] }),
+      `${at}.toFQDNs: is possible in egress only; use fromCIDR or fromCIDRSet`,
+    ],
+    [
+      cnp({ egressDeny: [{ toFQDNs: [{ matchName: 'a.b' }] }] }),
+      'ns/foo: spec.egressDeny[0].toFQDNs: is possible in egress only; a deny rule needs addresses: use toCIDR or toCIDRSet',
+    ],
+    [
+      denied({ toFQDNs: [] }),
+      'ns/foo: spec.ingressDeny[0].toFQDNs: is possible in egress only; use fromCIDR or fromCIDRSet',
+    ],
     [
       egress({ fromEndpoints: [] }),
       `${to}.fromEndpoints: unknown field (did you mean toEndpoints?)`,
@@ -233,10 +249,6 @@ describe('refused', () => {
       `${at}.fromGroups[0].aws.region: must be a string: "1"`,
     ],
     [ingress({ fromGroups: [{ gcp: {} }] }), `${at}.fromGroups[0].gcp: unknown field`],
-    [
-      cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
-      'ns/foo: spec.egressDeny[0].toFQDNs: unknown field (did you mean toNodes?)',
-    ],
     [
       egress({ toFQDNs: [{}] }),
       `${to}.toFQDNs[0]: must have exactly one of matchName and matchPattern`,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import {
   at,
   ccnp,
+  cnp,
   denied,
   egress,
   ingress,
@@ -16,6 +17,9 @@ import {
 const rules = (fields: object, entry: object = {}) => egress(toPorts({ rules: fields, ...entry }));
 const rulesAt = `${to}.toPorts[0].rules`;
 const http = (fields: object) => rules({ http: [fields] });
+
+const wholePorts =
+  'is possible in ingress and egress only; a deny rule denies whole ports: allow there what may pass';
 
 describe('refused', () => {
   testRefused([
@@ -102,16 +106,20 @@ describe('refused', () => {
     ],
     [
       denied({ authentication: { mode: 'disabled' } }),
-      'ns/foo: spec.ingressDeny[0].authentication: unknown field',
+      'ns/foo: spec.ingressDeny[0].authentication: is possible in ingress and egress only; a deny rule needs none',
     ],
-    [denied(toPorts({ rules: {} })), 'ns/foo: spec.ingressDeny[0].toPorts[0].rules: unknown field'],
+    [
+      cnp({ egressDeny: [toPorts({ rules: { http: [{ method: 'GET' }] } })] }),
+      `ns/foo: spec.egressDeny[0].toPorts[0].rules: ${wholePorts}`,
+    ],
+    [denied(toPorts({ rules: {} })), `ns/foo: spec.ingressDeny[0].toPorts[0].rules: ${wholePorts}`],
     [
       denied(toPorts({ serverNames: [] })),
-      'ns/foo: spec.ingressDeny[0].toPorts[0].serverNames: unknown field',
+      `ns/foo: spec.ingressDeny[0].toPorts[0].serverNames: ${wholePorts}`,
     ],
     [
       denied(toPorts({ terminatingTLS: {} })),
-      'ns/foo: spec.ingressDeny[0].toPorts[0].terminatingTLS: unknown field',
+      `ns/foo: spec.ingressDeny[0].toPorts[0].terminatingTLS: ${wholePorts}`,
     ],
   ]);
 });
