@@ -20,6 +20,7 @@ import { registerAgentMetrics } from './agent-metrics.ts';
 import { CniFile } from './cni-configuration.ts';
 import { ConntrackSweeper } from './conntrack/sweeper.ts';
 import { type Datapath, openDatapath } from './datapath.ts';
+import type { EndpointController } from './endpoint/controller.ts';
 import { mapReader } from './map-reader.ts';
 import { policyIdHost } from './policy/table.ts';
 import { checkSocketFree } from './rest/server.ts';
@@ -28,10 +29,10 @@ import type { AgentConfig } from './runtime/config.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { statusModel } from './status.ts';
 import { type AgentCore, agentCore } from './wiring/core.ts';
-import { restoreEndpoints, wireEndpoints } from './wiring/endpoints.ts';
+import { type EndpointSources, restoreEndpoints, wireEndpoints } from './wiring/endpoints.ts';
 import { spawnAhead, wireFlows } from './wiring/flows.ts';
 import { prepareNode, wireNode } from './wiring/node.ts';
-import { warmUpInPieces, wirePolicy } from './wiring/policy.ts';
+import { type PolicyParts, warmUpInPieces, wirePolicy } from './wiring/policy.ts';
 import { wireServing } from './wiring/serving.ts';
 
 const sweepIntervalMsDefault = 30_000;
@@ -50,25 +51,73 @@ export interface Agent {
 export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promise<Agent> {
   await checkSocketFree(config.socketPath);
   const core = agentCore(config);
-  const { tables, resources, lifecycle } = core;
+  const { resources, lifecycle } = core;
   resources.use(await lockStateDirectory(config.stateDir));
   resources.use(catchInternalErrors(core));
   const spawn = config.enableHubble ? spawnAhead(hooks.spawnFlowWorker) : hooks.spawnFlowWorker;
 
-  const { ranges, mtu } = prepareNode(config);
+  const parts = wireControlPlane(core);
+  readSources(core, parts);
+  observe(core, parts, spawn);
+  lifecycle.add({
+    name: 'background jobs',
+    start: () => void core.jobs.once('warm-up', warmUpInPieces),
+    stop: (deadline) => core.jobs.stop(deadline),
+  });
+
+  await lifecycle.start();
+  core.log.info('agent is up', {
+    endpoints: core.tables.endpoints.size,
+    attach: parts.datapath.attachMode,
+    adopted: parts.datapath.adopted,
+  });
+  return {
+    async stop() {
+      await lifecycle.stop();
+      resources.dispose();
+    },
+  };
+}
+
+/** What turns sources into what the kernel holds. */
+interface ControlPlane {
+  readonly datapath: Datapath;
+  readonly mtu: number;
+  readonly sources: EndpointSources;
+  readonly endpoints: EndpointController;
+  readonly policy: PolicyParts;
+  /** Running connections are judged again. */
+  readonly judgeAgain: () => void;
+}
+
+/** Nothing is read yet, and nothing written but the node's own interface and the programs. */
+function wireControlPlane(core: AgentCore): ControlPlane {
+  const { ranges, mtu } = prepareNode(core.config);
   const datapath = startDatapath(core, ranges);
   const sources = restoreEndpoints(core, ranges);
   const policy = wirePolicy(core, datapath);
   const judgeAgain = () => policy.reconciler.advanceEpoch();
   const endpoints = wireEndpoints(core, datapath, sources, policy.controller, judgeAgain);
   wireNode(core, datapath, ranges, policy, judgeAgain);
+  return { datapath, mtu, sources, endpoints, policy, judgeAgain };
+}
 
+/** Everything that is known at the start gets into the tables; then reconcilers may prune. */
+function readSources(
+  { initialized }: AgentCore,
+  { sources, endpoints, policy }: ControlPlane,
+): void {
   sources.reflector.restore(sources.rows);
   endpoints.compute();
   policy.reflector?.start();
   policy.controller.run();
-  core.initialized.resolve();
+  initialized.resolve();
+}
 
+/** Flows, metrics, status, and the sockets by which others ask for them. */
+function observe(core: AgentCore, parts: ControlPlane, spawn: () => Worker): void {
+  const { config, tables } = core;
+  const { datapath, sources, policy } = parts;
   const policyRevision = () => policy.revision.current;
   const hubble = wireFlows(core, spawn, policyRevision);
   const conntrackEntries = sweepConntrack(core, datapath);
@@ -103,29 +152,11 @@ export async function startAgent(config: AgentConfig, hooks: AgentHooks): Promis
     maps: mapReader(config.bpfRoot, datapath.maps),
     compiler: policy.controller.compiler,
     policyRevision,
-    judgeAgain,
-    mtu,
+    judgeAgain: parts.judgeAgain,
+    mtu: parts.mtu,
     status,
   });
   wireServing(core, context, cniFile);
-  lifecycle.add({
-    name: 'background jobs',
-    start: () => void core.jobs.once('warm-up', warmUpInPieces),
-    stop: (deadline) => core.jobs.stop(deadline),
-  });
-
-  await lifecycle.start();
-  core.log.info('agent is up', {
-    endpoints: tables.endpoints.size,
-    attach: datapath.attachMode,
-    adopted: datapath.adopted,
-  });
-  return {
-    async stop() {
-      await lifecycle.stop();
-      resources.dispose();
-    },
-  };
 }
 
 /** A mistake of ours in one place must not take the others along; it must be seen, though. */

@@ -36,17 +36,22 @@ export class FieldReader {
     this.#isLenient = isLenient;
   }
 
-  /** Every field must be one of the names. Undefined, and a problem, if the value is no object. */
+  /**
+   * Every field must be one of the names. Undefined, and a problem, if the value is no object.
+   * `elsewhere` says of names that have their place in other objects what to do instead.
+   */
   static open(
     value: unknown,
     place: Place,
     names: readonly string[],
     problems: Problems,
+    elsewhere: Readonly<Record<string, string>> = {},
   ): FieldReader | undefined {
     const reader = FieldReader.#of(value, place, problems, false);
     for (const name of Object.keys(reader?.fields ?? {})) {
       if (names.includes(name)) continue;
-      problems.add(place.field(name), `unknown field${suggest(name, names)}`);
+      const known = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined;
+      problems.add(place.field(name), known ?? `unknown field${suggest(name, names)}`);
     }
     return reader;
   }

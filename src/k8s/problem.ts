@@ -93,11 +93,18 @@ export function quote(value: unknown): string {
   return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
 }
 
-/** ` (did you mean x?)` for the nearest name, if one is near enough. */
-export function suggest(wrong: string, names: Iterable<string>): string {
+/** Characters of a text that can stand for a longer name. */
+const abbreviationMin = 3;
+
+/** ` (did you mean x?)` for the only name that begins so, or the nearest one, if it is near enough. */
+export function suggest(wrong: string, among: Iterable<string>): string {
+  if (wrong.length > 64) return '';
+  const names = [...among];
+  const longer = names.filter((name) => name.toLowerCase().startsWith(wrong.toLowerCase()));
+  if (wrong.length >= abbreviationMin && longer.length === 1)
+    return ` (did you mean ${longer[0]}?)`;
   let best: string | undefined;
   let bestDistance = Math.min(3, Math.floor(wrong.length / 2)) + 1;
-  if (wrong.length > 64) return '';
   for (const name of names) {
     const distance = editDistance(wrong.toLowerCase(), name.toLowerCase());
     if (distance >= bestDistance) continue;

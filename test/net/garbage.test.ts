@@ -3,7 +3,7 @@
  * the state directory, policy files. A clear error, nothing half-applied, and the agent goes on.
  */
 import { expect, test } from 'bun:test';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { eventually, type Json, type Pod, TestNode } from './harness.ts';
@@ -201,6 +201,15 @@ test('state directory', async () => {
   expect(other.exitCode).toBe(0);
 }, 60_000);
 
+/** Gives a policy file another name, and waits until the agent knows it by that alone. */
+async function rename(node: TestNode, before: string, after: string): Promise<void> {
+  renameSync(join(node.policyFolder, before), join(node.policyFolder, after));
+  await eventually(`${before} to be known as ${after}`, async () => {
+    const names = (await node.table('policy-files')).map((one: Json) => one.name);
+    return names.includes(after) && !names.includes(before);
+  });
+}
+
 test('policy files, while the agent runs and when it starts', async () => {
   await using node = await TestNode.create();
   const pod = await node.addPod('a');
@@ -255,6 +264,10 @@ test('policy files, while the agent runs and when it starts', async () => {
   await node.startAgent();
   expect(await verdicts()).toEqual(['echo', 'timeout']);
   expect((await node.health()).msg).toContain('their last good content is in force: p.json');
+  await rename(node, 'p.json', 'q.json');
+  expect(await verdicts()).toEqual(['echo', 'timeout']);
+  expect((await node.health()).msg).toContain('their last good content is in force: q.json');
+  await rename(node, 'q.json', 'p.json');
 
   // Nothing good was ever read: closed, and status, table and flows say why, until it is mended.
   await node.stopAgent();
@@ -274,7 +287,9 @@ test('policy files, while the agent runs and when it starts', async () => {
       ]),
     }),
   );
-  node.writePolicy('p.json', good);
+  await rename(node, 'p.json', 'q.json');
+  expect(await verdicts()).toEqual(['timeout', 'timeout']);
+  node.writePolicy('q.json', good);
   await eventually('to be in force', async () =>
     Bun.deepEquals(await verdicts(), ['echo', 'timeout']),
   );

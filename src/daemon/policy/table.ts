@@ -13,7 +13,7 @@ import type { Direction, PolicyKind, Rule } from './rule.ts';
 
 /** What a file of the policy directory holds, and whether it is in force as it is. */
 export interface PolicyFileRow {
-  /** The file's name in the directory. */
+  /** The file's name in the directory; a folder, which is not read, has a slash at its end. */
   readonly name: string;
   /** Rules in force from this file; those of its last good content if there is an error. */
   readonly rules: number;

@@ -7,7 +7,12 @@ import { describeOverflow } from '../policy/compile/overflow.ts';
 import { PolicyController } from '../policy/controller.ts';
 import { LastGoodPolicies } from '../policy/documents/last-good.ts';
 import { PolicyReflector } from '../policy/documents/reflector.ts';
-import { describeFiles, describeNodeRules, describeTwins } from '../policy/documents/stand-in.ts';
+import {
+  describeFiles,
+  describeNodeRules,
+  describeTwins,
+  isFolderRow,
+} from '../policy/documents/stand-in.ts';
 import { kernelPolicyTarget } from '../policy/kernel/policy-target.ts';
 import { PolicyReconciler } from '../policy/kernel/reconciler.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
@@ -110,8 +115,10 @@ function policyReflector(
       reportRules();
       for (const name of names) {
         const row = tables.policyFiles.get(name);
-        if (row?.status.kind === 'error')
-          log.error('policy file refused', { name, reason: row.status.message });
+        if (row?.status.kind !== 'error') continue;
+        const reason = row.status.message;
+        if (isFolderRow(name)) log.warn('policy files not read', { name, reason });
+        else log.error('policy file refused', { name, reason });
       }
     },
     onTrouble: (message) =>

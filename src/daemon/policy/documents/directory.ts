@@ -1,30 +1,25 @@
 /**
  * @module
  * Watches one directory for files that are whole: it reports a file only when nobody is writing to
- * it, and a deletion only when the file stays away. A directory that does not exist yet is waited
- * for. Knows nothing of policy; the reflector reads what it reports.
+ * it, and a deletion only when the file stays away, together with the name that it may have now. A
+ * directory that does not exist yet is waited for. Knows nothing of policy; the reflector reads what
+ * it reports.
  */
 
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  type FSWatcher,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  watch,
-} from 'node:fs';
+import { type Dirent, type FSWatcher, statSync, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { isOpenForWriting } from '../../../net/libc.ts';
-
-/** A file's whole content, or why there is none. */
-export type FileContent =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'unreadable'; readonly message: string }
-  | { readonly kind: 'deleted' };
+import {
+  errorCode,
+  type FileContent,
+  gone,
+  inodeOf,
+  isBeingWritten,
+  isSettled,
+  readFile,
+  signatureOf,
+  statOf,
+} from './file-content.ts';
+import { holdsFiles, isFolder, visibleIn } from './folders.ts';
 
 export interface DirectoryOptions {
   readonly path: string;
@@ -33,6 +28,8 @@ export interface DirectoryOptions {
   readonly filesMax: number;
   /** Called with everything that became known at once. */
   readonly onFiles: (files: ReadonlyMap<string, FileContent>) => void;
+  /** All folders with files or folders in them, which are not read; whenever these are others. */
+  readonly onFolders?: (names: ReadonlySet<string>) => void;
   /** The directory cannot be read; what is in force stays. Undefined when it can again. */
   readonly onTrouble: (message: string | undefined) => void;
   /** Files are read, but by looking again and again; undefined when the kernel tells again. */
@@ -62,6 +59,10 @@ const rescanMs = 5000;
 const missingRescanMs = 250;
 
 interface Seen {
+  /** Since when it has been there, or away. */
+  sinceMs: number;
+  /** When it was last there. */
+  inode: string | undefined;
   /** Of the content that was last reported. */
   signature: string | undefined;
   digest: number | bigint | undefined;
@@ -77,6 +78,7 @@ export class DirectoryWatch implements Disposable {
   readonly #files = new Map<string, Seen>();
   readonly #pending = new Set<string>();
   readonly #unconfirmed = new Set<string>();
+  #folders: ReadonlySet<string> = new Set();
   #watcher: FSWatcher | undefined;
   #watchedInode: bigint | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -126,6 +128,7 @@ export class DirectoryWatch implements Disposable {
     if (name === null || name.startsWith('.') || name === basename(this.#options.path))
       this.#rescan();
     else if (this.#options.accepts(name)) this.#look(name, true);
+    else if (this.#folders.has(name) || isFolder(join(this.#options.path, name))) this.#rescan();
     else return;
     this.#settle();
   }
@@ -163,10 +166,12 @@ export class DirectoryWatch implements Disposable {
     // Before it is read, so that nothing falls between.
     const polling = this.#watch(path);
     try {
-      const names = readdirSync(path).filter((name) => !name.startsWith('.') && accepts(name));
+      const visible = visibleIn(path);
+      const names = visible.map(({ name }) => name).filter(accepts);
       const over = names.length > filesMax;
       this.#report(over ? `read ${path}: more than ${filesMax} files` : undefined);
       this.#reportPolling(polling);
+      this.#reportFolders(visible);
       return over ? undefined : new Set(names);
     } catch (cause) {
       this.#unwatch();
@@ -231,6 +236,20 @@ export class DirectoryWatch implements Disposable {
     this.#options.onPolling?.(polling);
   }
 
+  /** Folders are told of when something is in them: an empty one is not a mistake. */
+  #reportFolders(visible: readonly Dirent[]): void {
+    const { path, accepts, onFolders } = this.#options;
+    if (onFolders === undefined) return;
+    const folders = visible
+      .map(({ name }) => name)
+      .filter((name) => !accepts(name) && isFolder(join(path, name)))
+      .filter((name) => holdsFiles(join(path, name), accepts));
+    const isSame = folders.length === this.#folders.size;
+    if (isSame && folders.every((name) => this.#folders.has(name))) return;
+    this.#folders = new Set(folders);
+    onFolders(this.#folders);
+  }
+
   /**
    * Marks the file for reading if it differs from what was reported, or, told by the kernel that
    * it was written, even if it looks the same.
@@ -238,39 +257,28 @@ export class DirectoryWatch implements Disposable {
   #look(name: string, told = false, now = performance.now()): void {
     const stats = statOf(join(this.#options.path, name));
     const signature = signatureOf(stats);
-    const seen = this.#files.get(name) ?? {
-      signature: undefined,
-      digest: undefined,
-      lookedSignature: undefined,
-      lookedAtMs: 0,
-    };
-    if (!this.#files.has(name)) {
-      if (stats === undefined) return;
-      this.#files.set(name, seen);
-    } else if (!told && !this.#pending.has(name) && signature === seen.signature) return;
+    const known = this.#files.get(name);
+    if (known === undefined && stats === undefined) return;
+    const seen = known ?? newlySeen(now);
+    if (known === undefined) this.#files.set(name, seen);
+    else if (!told && !this.#pending.has(name) && signature === seen.signature) return;
+    if ((signature === gone) !== (seen.lookedSignature === gone)) seen.sinceMs = now;
     if (told || signature !== seen.lookedSignature || !this.#pending.has(name)) {
       seen.lookedSignature = signature;
       seen.lookedAtMs = isSettled(stats) ? 0 : now;
     }
+    seen.inode = inodeOf(stats) ?? seen.inode;
     this.#pending.add(name);
   }
 
   /** Reports the pending files that have been left alone, all in one call; comes back for the rest. */
   #settle(): void {
     if (this.#stopped) return;
-    const ready = new Map<string, FileContent>();
-    let waitMs = Number.POSITIVE_INFINITY;
     const now = performance.now();
-    for (const name of this.#pending) {
-      const seen = this.#files.get(name);
-      if (seen === undefined) continue;
-      this.#look(name, false, now);
-      const needed = seen.lookedSignature === gone ? awayMs : quietMs;
-      const left = seen.lookedAtMs + needed - now;
-      if (left > 0) waitMs = Math.min(waitMs, left);
-      else if (this.#isWritten(name, seen, now)) waitMs = Math.min(waitMs, writingPollMs);
-      else if (!this.#take(name, seen, ready)) waitMs = Math.min(waitMs, quietMs);
-    }
+    for (const name of this.#pending) this.#look(name, false, now);
+    if (this.#away().some(([, seen]) => seen.lookedAtMs + awayMs <= now)) this.#lookForNew(now);
+    const ready = new Map<string, FileContent>();
+    const waitMs = Math.min(this.#takeFiles(ready, now), this.#takeDeletions(ready, now));
     this.#cancel();
     if (this.#pending.size > 0) this.#comeBack(waitMs);
     if (ready.size === 0) return;
@@ -278,9 +286,73 @@ export class DirectoryWatch implements Disposable {
     this.#options.onFiles(ready);
   }
 
+  /** Pending files that are not there. */
+  #away(): [string, Seen][] {
+    return this.#pendingFiles().filter(([, seen]) => seen.lookedSignature === gone);
+  }
+
+  #pendingFiles(): [string, Seen][] {
+    return [...this.#pending].flatMap((name) => {
+      const seen = this.#files.get(name);
+      return seen === undefined ? [] : [[name, seen] as [string, Seen]];
+    });
+  }
+
+  /** A file whose new name the kernel did not tell of must not look deleted. */
+  #lookForNew(now: number): void {
+    const { path, accepts, filesMax } = this.#options;
+    try {
+      const names = visibleIn(path)
+        .map(({ name }) => name)
+        .filter(accepts);
+      if (names.length > filesMax) return;
+      for (const name of names) if (!this.#files.has(name)) this.#look(name, false, now);
+    } catch {
+      // The next look at all files tells what is wrong.
+    }
+  }
+
+  /** Returns how long there is to wait for the others. */
+  #takeFiles(ready: Map<string, FileContent>, now: number): number {
+    const leaving = this.#away().filter(([, seen]) => seen.lookedAtMs + awayMs > now);
+    let waitMs = Number.POSITIVE_INFINITY;
+    for (const [name, seen] of this.#pendingFiles()) {
+      if (seen.lookedSignature === gone) continue;
+      const quietInMs = seen.lookedAtMs + quietMs - now;
+      if (quietInMs > 0) waitMs = Math.min(waitMs, quietInMs);
+      else if (this.#isWritten(name, seen, now)) waitMs = Math.min(waitMs, writingPollMs);
+      else if (isWithOneOf(leaving, seen)) waitMs = Math.min(waitMs, awayMs);
+      else if (!this.#take(name, seen, ready)) waitMs = Math.min(waitMs, quietMs);
+    }
+    return waitMs;
+  }
+
+  /** A file with another name is deleted when it is known by that: in the same report. */
+  #takeDeletions(ready: Map<string, FileContent>, now: number): number {
+    const away = this.#away();
+    if (away.length === 0) return Number.POSITIVE_INFINITY;
+    const names = new Map<string | undefined, string>();
+    for (const [name, seen] of this.#files) {
+      if (seen.lookedSignature !== gone) names.set(seen.inode, name);
+    }
+    names.delete(undefined);
+    let waitMs = Number.POSITIVE_INFINITY;
+    for (const [name, seen] of away) {
+      const left = seen.lookedAtMs + awayMs - now;
+      const renamedTo = names.get(seen.inode);
+      if (left > 0) waitMs = Math.min(waitMs, left);
+      else if (renamedTo === undefined || !this.#pending.has(renamedTo)) {
+        this.#pending.delete(name);
+        this.#files.delete(name);
+        ready.set(name, { kind: 'deleted', renamedTo });
+      }
+    }
+    return waitMs;
+  }
+
   /** The beginning of a file may be a whole document, and less than the file is going to say. */
   #isWritten(name: string, seen: Seen, now: number): boolean {
-    if (seen.lookedSignature === gone || !isBeingWritten(join(this.#options.path, name))) {
+    if (!isBeingWritten(join(this.#options.path, name))) {
       seen.writtenSinceMs = undefined;
       return false;
     }
@@ -320,12 +392,6 @@ export class DirectoryWatch implements Disposable {
   /** False if the file changed while it was read. */
   #take(name: string, seen: Seen, ready: Map<string, FileContent>): boolean {
     const path = join(this.#options.path, name);
-    if (seen.lookedSignature === gone) {
-      this.#pending.delete(name);
-      this.#files.delete(name);
-      ready.set(name, { kind: 'deleted' });
-      return true;
-    }
     const { content, signature } = readFile(path, this.#options.bytesMax);
     if (signature !== seen.lookedSignature || signatureOf(statOf(path)) !== signature) {
       this.#look(name);
@@ -341,82 +407,18 @@ export class DirectoryWatch implements Disposable {
   }
 }
 
-const gone = 'gone';
-
-function isBeingWritten(path: string): boolean {
-  try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      return fstatSync(fd).isFile() && isOpenForWriting(fd);
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    // What cannot be opened is told by who reads it.
-    return false;
-  }
+function newlySeen(now: number): Seen {
+  return {
+    sinceMs: now,
+    inode: undefined,
+    signature: undefined,
+    digest: undefined,
+    lookedSignature: undefined,
+    lookedAtMs: 0,
+  };
 }
 
-function statOf(path: string): BigIntStats | undefined | 'unreadable' {
-  try {
-    return statSync(path, { bigint: true });
-  } catch (cause) {
-    return errorCode(cause) === 'ENOENT' ? undefined : 'unreadable';
-  }
-}
-
-function signatureOf(stats: BigIntStats | undefined | 'unreadable'): string {
-  if (stats === undefined) return gone;
-  if (stats === 'unreadable') return stats;
-  const { dev, ino, size, mtimeNs, ctimeNs, mode } = stats;
-  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}:${mode}`;
-}
-
-/**
- * True if nobody can be in the middle of writing: the file was renamed to its place after its last
- * write, or was last written well before now (the clock of files ticks up to 10 ms late).
- */
-function isSettled(stats: BigIntStats | undefined | 'unreadable'): boolean {
-  if (stats === undefined || stats === 'unreadable') return false;
-  if (stats.size === 0n) return false;
-  return stats.ctimeNs > stats.mtimeNs || Date.now() - Number(stats.mtimeNs / 1_000_000n) > 100;
-}
-
-function readFile(path: string, bytesMax: number): { content: FileContent; signature: string } {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch (cause) {
-    const signature = signatureOf(statOf(path));
-    return { content: { kind: 'unreadable', message: `open: ${errorCode(cause)}` }, signature };
-  }
-  try {
-    const stats = fstatSync(file, { bigint: true });
-    const signature = signatureOf(stats);
-    const refuse = (message: string) => ({
-      content: { kind: 'unreadable' as const, message },
-      signature,
-    });
-    if (!stats.isFile()) return refuse('not a file');
-    if (stats.size > BigInt(bytesMax)) return refuse(`larger than ${bytesMax} bytes`);
-    const bytes = new Uint8Array(Number(stats.size));
-    let length = 0;
-    while (length < bytes.length) {
-      const count = readSync(file, bytes, length, bytes.length - length, length);
-      if (count === 0) break;
-      length += count;
-    }
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, length));
-    return { content: { kind: 'text', text }, signature };
-  } catch (cause) {
-    const message = cause instanceof TypeError ? 'not UTF-8' : `read: ${errorCode(cause)}`;
-    return { content: { kind: 'unreadable', message }, signature: signatureOf(statOf(path)) };
-  } finally {
-    closeSync(file);
-  }
-}
-
-function errorCode(cause: unknown): string {
-  if (cause instanceof Error && 'code' in cause) return String(cause.code);
-  return String(cause);
+/** A file that has come when others went is likely to be one of them. */
+function isWithOneOf(leaving: readonly (readonly [string, Seen])[], seen: Seen): boolean {
+  return seen.signature === undefined && leaving.some(([, left]) => left.sinceMs <= seen.sinceMs);
 }

@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import {
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   renameSync,
   rmSync,
@@ -12,64 +11,22 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { clusterObjects } from '../../cluster/table.ts';
-import { PolicyRevision, policyFiles, policyRules } from '../table.ts';
 import { DirectoryWatch } from './directory.ts';
-import { LastGoodPolicies } from './last-good.ts';
-import { PolicyReflector } from './reflector.ts';
+import { policy, ReflectorFixture, until } from './reflector-fixture.ts';
 import { describeFiles } from './stand-in.ts';
 
-const policy = (name: string, app = 'web') => `apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: ${name}}
-spec:
-  endpointSelector: {matchLabels: {app: ${app}}}
-  ingress: [{}]
-`;
-
+let fixture: ReflectorFixture;
 let root: string;
-let running: PolicyReflector | undefined;
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'policy-'));
+  fixture = new ReflectorFixture();
+  root = fixture.root;
 });
 
-afterEach(() => {
-  running?.stop();
-  running = undefined;
-  rmSync(root, { recursive: true, force: true });
-});
+afterEach(() => fixture[Symbol.dispose]());
 
-function start(directory = root, lastGood?: LastGoodPolicies) {
-  const rules = policyRules();
-  const objects = clusterObjects();
-  const files = policyFiles();
-  const revision = new PolicyRevision();
-  const batches: string[][] = [];
-  running = new PolicyReflector({
-    directory,
-    cluster: 'default',
-    rules,
-    objects,
-    files,
-    revision,
-    ...(lastGood === undefined ? {} : { lastGood }),
-    onApplied: (names) => batches.push([...names].sort()),
-  });
-  running.start();
-  const names = () => [...rules.all()].map((row) => row.name).sort();
-  return { rules, objects, files, revision, batches, names };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 3000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('condition not met');
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
+const start: ReflectorFixture['start'] = (...options) => fixture.start(...options);
 
 describe('policy reflector', () => {
   test('what is there is in the tables when start returns', () => {
@@ -203,16 +160,13 @@ describe('policy reflector', () => {
   describe('an earlier agent’s last good content', () => {
     const state = () => join(root, 'state');
     const policies = () => join(root, 'files');
-    const lastGood = () =>
-      new LastGoodPolicies(state(), (error) => {
-        throw error;
-      });
+    const lastGood = () => fixture.lastGood(state());
     beforeEach(() => {
       mkdirSync(policies());
       writeFileSync(join(policies(), 'a.yaml'), policy('good'));
       writeFileSync(join(policies(), 'b.yaml'), policy('other'));
       expect(start(policies(), lastGood()).names()).toEqual(['good', 'other']);
-      running?.stop();
+      fixture.stop();
     });
 
     test('is in force when the file is refused at start', () => {
@@ -232,7 +186,7 @@ describe('policy reflector', () => {
     test('goes with its file', async () => {
       unlinkSync(join(policies(), 'a.yaml'));
       expect(start(policies(), lastGood()).names()).toEqual(['other']);
-      running?.stop();
+      fixture.stop();
       expect(lastGood().names()).toEqual(['b.yaml']);
     });
 

@@ -3,13 +3,14 @@
  * The policy directory → tables `policy-rules`, `cluster-objects` and `policy-files`. A file is taken as a whole or
  * not at all: while its content is wrong or missing, the rules of its last good content stay in
  * force and the error is in its row, also when an earlier agent read it. Only deleting the file
- * takes its rules away. For a file that is there when the agent starts and of which nothing good is
- * known, a rule that denies everything stands until it is mended.
+ * takes its rules away, and to rename it, or to put one in its place that is refused, is not to delete
+ * it. For a file that is there when the agent starts and of which nothing good is known, a rule that
+ * denies everything stands until it is mended. A new one that is refused changes nothing.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ClusterObject, objectKey } from '../../../k8s/object.ts';
-import { formatProblem } from '../../../k8s/problem.ts';
+import type { ClusterObject } from '../../../k8s/object.ts';
+import { formatProblem, printable } from '../../../k8s/problem.ts';
 import { done, failed, type Status } from '../../../kv/status.ts';
 import type { Table } from '../../../kv/table.ts';
 import type { ClusterObjectRow } from '../../cluster/table.ts';
@@ -20,10 +21,12 @@ import {
   parseDocuments,
 } from '../parse/parse.ts';
 import type { PolicyFileRow, PolicyRevision, PolicyRuleRow } from '../table.ts';
-import { DirectoryWatch, type FileContent } from './directory.ts';
+import { DirectoryWatch } from './directory.ts';
+import type { FileContent } from './file-content.ts';
 import type { LastGoodPolicies } from './last-good.ts';
 import { ruleRows } from './rule-row.ts';
-import { isClosedBy, standInRow } from './stand-in.ts';
+import { SharedObjects } from './shared-objects.ts';
+import { folderRowName, isClosedBy, isFolderRow, isStandIn, standInRow } from './stand-in.ts';
 
 export interface PolicyReflectorOptions {
   readonly directory: string;
@@ -51,24 +54,27 @@ export class PolicyReflector implements Disposable {
   /** Why the directory cannot be read, and why it is read without being told of changes. */
   #trouble: string | undefined;
   #polling: string | undefined;
-  /** Objects that another file has, too, by file and key. */
-  readonly #shadowed = new Map<string, ClusterObjectRow>();
+  readonly #objects: SharedObjects;
+  /** Files that are gone, by the refused file for which their content stays. */
+  readonly #inherited = new Map<string, Set<string>>();
   /** What is found now was there before the agent: who wrote it may rely on it. */
   #starting = true;
 
   constructor(options: PolicyReflectorOptions) {
     this.#options = options;
+    this.#objects = new SharedObjects(options.objects);
     this.#watch = new DirectoryWatch({
       path: options.directory,
       accepts: isPolicyFile,
       bytesMax: fileBytesMax,
       filesMax,
       onFiles: (files) => this.#apply(files),
+      onFolders: (names) => this.#tellFolders(names),
       expectsFiles: () => (options.lastGood?.names().length ?? 0) > 0,
       onTrouble: (message) => {
         this.#trouble = message;
         this.#reportTrouble();
-        if (message !== undefined) return;
+        if (message !== undefined || !this.#starting) return;
         this.#closeUnread();
         this.#dropMissing();
       },
@@ -110,7 +116,23 @@ export class PolicyReflector implements Disposable {
     const unread = policyFilesIn(directory).filter((name) => files.get(name) === undefined);
     for (const name of unread) this.#refuse(name, ['is being written']);
     this.#starting = false;
-    if (unread.length > 0) onApplied?.(unread);
+    const folders = [...files.keys()].filter(isFolderRow);
+    const told = [...unread, ...folders];
+    if (told.length > 0) onApplied?.(told);
+  }
+
+  /** Who puts a file into a folder in the directory expects it to be in force. */
+  #tellFolders(names: ReadonlySet<string>): void {
+    const { files, onApplied } = this.#options;
+    const rows = new Set([...names].map(folderRowName));
+    const gone = [...files.keys()].filter((name) => isFolderRow(name) && !rows.has(name));
+    const found = [...rows].filter((name) => files.get(name) === undefined);
+    for (const name of gone) files.delete(name);
+    for (const name of found) {
+      files.upsert({ name, rules: 0, objects: 0, revision: 0, status: failed(folderText, 1) });
+    }
+    // While the agent starts, the rules are not there yet: the end of the start tells.
+    if (!this.#starting) onApplied?.([...gone, ...found]);
   }
 
   #reportTrouble(): void {
@@ -126,6 +148,7 @@ export class PolicyReflector implements Disposable {
   #dropMissing(): void {
     const { directory, files } = this.#options;
     const missing = [...files.keys()].filter((name) => !existsSync(join(directory, name)));
+    const deleted = { kind: 'deleted', renamedTo: undefined } as const;
     if (missing.length > 0) this.#apply(new Map(missing.map((name) => [name, deleted])));
   }
 
@@ -135,37 +158,106 @@ export class PolicyReflector implements Disposable {
 
   /** One batch, one transaction, one revision. */
   #apply(files: ReadonlyMap<string, FileContent>): void {
-    const { cluster, files: table, revision, onApplied } = this.#options;
+    const { revision, onApplied } = this.#options;
     let next: number | undefined;
+    const revisionOfBatch = () => {
+      next ??= revision.next();
+      return next;
+    };
+    const gone: (readonly [string, string | undefined])[] = [];
+    const strangers: string[] = [];
     for (const [name, content] of files) {
-      if (content.kind === 'deleted') {
-        if (this.#replace(name, [], [])) next ??= revision.next();
-        table.delete(name);
-        this.#options.lastGood?.forget(name);
-        continue;
+      if (content.kind === 'deleted') gone.push([name, content.renamedTo]);
+      else if (!this.#take(name, content, revisionOfBatch) && !this.#isInForce(name)) {
+        strangers.push(name);
       }
-      const result =
-        content.kind === 'text'
-          ? parseDocuments(content.text, { cluster })
-          : refused(content.message);
-      if (result.kind === 'refused') {
-        this.#refuse(name, problemTexts(result));
-      } else if (result.documents === 0) {
-        // An empty file is one that is about to be written; to remove policies, remove the file.
-        this.#refuse(name, ['holds no document']);
-      } else {
-        next ??= revision.next();
-        const rules = this.#install(name, result, next);
-        const objects = result.objects.length;
-        table.upsert({ name, rules, objects, revision: next, status: done });
-        if (content.kind === 'text') this.#options.lastGood?.keep(name, content.text);
-      }
+    }
+    // Last, so that what is theirs can go to others.
+    const unexplained = strangers.filter((name) =>
+      gone.every(([, renamedTo]) => renamedTo !== name),
+    );
+    for (const [name, renamedTo] of gone) {
+      const heirs = renamedTo === undefined ? unexplained : [renamedTo];
+      for (const heir of heirs) this.#inherit(heir, name);
+      if (this.#replace(name, [], [])) revisionOfBatch();
+      this.#forget(name);
     }
     onApplied?.([...files.keys()]);
   }
 
+  /** False if the content is refused. */
+  #take(
+    name: string,
+    content: Exclude<FileContent, { kind: 'deleted' }>,
+    revisionOfBatch: () => number,
+  ): boolean {
+    const { cluster, files: table, lastGood } = this.#options;
+    const result =
+      content.kind === 'text'
+        ? parseDocuments(content.text, { cluster })
+        : refused(content.message);
+    if (result.kind === 'refused') {
+      this.#refuse(name, problemTexts(result));
+      return false;
+    }
+    if (result.documents === 0) {
+      // An empty file is one that is about to be written; to remove policies, remove the file.
+      this.#refuse(name, ['holds no document']);
+      return false;
+    }
+    const next = revisionOfBatch();
+    const rules = this.#install(name, result, next);
+    const objects = result.objects.length;
+    table.upsert({ name, rules, objects, revision: next, status: done });
+    this.#inherited.delete(name);
+    if (content.kind === 'text') lastGood?.keep(name, content.text);
+    return true;
+  }
+
+  #forget(name: string): void {
+    this.#options.files.delete(name);
+    this.#options.lastGood?.forget(name);
+    this.#inherited.delete(name);
+  }
+
+  #isInForce(name: string): boolean {
+    return this.#options.rules.by('origin', name).length > 0 || this.#objects.of(name).length > 0;
+  }
+
+  /**
+   * What is in force of a file that goes stays for the sake of another one that is refused: it is the
+   * same file under a new name, or one that was to take its place.
+   */
+  #inherit(heir: string, gone: string): void {
+    const { files, rules, lastGood } = this.#options;
+    const row = files.get(heir);
+    const said = this.#inForceText(heir);
+    if (row?.status.kind !== 'error' || !this.#isInForce(gone)) return;
+    const texts = (this.#isInForce(heir) ? [heir, gone] : [gone]).map((name) =>
+      lastGood?.read(name),
+    );
+    const left = rules.by('origin', gone).map((each) => bequeathed(each, heir));
+    const objects = [...this.#objects.of(gone), ...this.#objects.of(heir)];
+    this.#replace(heir, [...rules.by('origin', heir), ...left], objects);
+    // The next agent restores all of it, or closes.
+    if (texts.includes(undefined)) lastGood?.forget(heir);
+    else lastGood?.keep(heir, texts.join('\n---\n'));
+    const names = this.#inherited.get(heir) ?? new Set();
+    this.#inherited.set(heir, names.add(gone));
+    files.upsert({
+      ...row,
+      rules: rules.by('origin', heir).filter((each) => !isStandIn(each)).length,
+      objects: this.#objects.of(heir).length,
+      revision: Math.max(row.revision, files.get(gone)?.revision ?? 0),
+      status: {
+        ...row.status,
+        message: `${row.status.message.slice(0, -said.length || undefined)}${this.#inForceText(heir)}`,
+      },
+    });
+  }
+
   #refuse(name: string, problems: readonly string[]): void {
-    const { files: table, revision, rules } = this.#options;
+    const { files: table, revision } = this.#options;
     const before = table.get(name) ?? this.#restore(name);
     if (before === undefined && this.#starting) {
       this.#replace(name, [standInRow(name, revision.next())], []);
@@ -175,14 +267,21 @@ export class PolicyReflector implements Disposable {
     const all = problems.join('; ');
     const text =
       all.length > Math.max(messageLengthMax, first.length) ? all.slice(0, messageLengthMax) : all;
-    const message = isClosedBy(rules, name) ? `${text} (${closedText})` : text;
     table.upsert({
       name,
       rules: before?.rules ?? 0,
       objects: before?.objects ?? 0,
       revision: before?.revision ?? 0,
-      status: failed(message, attempts),
+      status: failed(`${text}${this.#inForceText(name)}`, attempts),
     });
+  }
+
+  /** What is in force of a refused file, unless it is its own last good content. */
+  #inForceText(name: string): string {
+    if (isClosedBy(this.#options.rules, name)) return ` (${closedText})`;
+    const names = [...(this.#inherited.get(name) ?? [])].map(printable).sort();
+    if (names.length === 0) return '';
+    return ` (what was in ${names.join(', ')} stays in force until it is mended or deleted)`;
   }
 
   /** The rules that an earlier agent has read from a file that this one cannot. */
@@ -214,39 +313,7 @@ export class PolicyReflector implements Disposable {
     const keys = new Set(rows.map((row) => row.key));
     for (const row of before) if (!keys.has(row.key)) rules.delete(row.key);
     for (const row of rows) rules.upsert(row);
-    return this.#replaceObjects(name, objects) || before.length > 0;
-  }
-
-  #replaceObjects(origin: string, objects: readonly ClusterObject[]): boolean {
-    const { objects: table } = this.#options;
-    const before = table.by('origin', origin);
-    const keys = new Set(objects.map(objectKey));
-    for (const { object } of before) {
-      const key = objectKey(object);
-      if (keys.has(key)) continue;
-      // Another file may have it as well.
-      this.#shadowed.delete(`${origin} ${key}`);
-      const other = [...this.#shadowed.values()].find((row) => objectKey(row.object) === key);
-      if (other === undefined) table.delete(key);
-      else {
-        this.#shadowed.delete(`${other.origin} ${key}`);
-        table.upsert(other);
-      }
-    }
-    for (const object of objects) this.#putObject({ object, origin });
-    return before.length > 0;
-  }
-
-  /** Of an object that several files have, that of the first file by name counts. */
-  #putObject(row: ClusterObjectRow): void {
-    const { objects: table } = this.#options;
-    const key = objectKey(row.object);
-    const other = table.get(key);
-    if (other === undefined || other.origin === row.origin) table.upsert(row);
-    else if (row.origin < other.origin) {
-      this.#shadowed.set(`${other.origin} ${key}`, other);
-      table.upsert(row);
-    } else this.#shadowed.set(`${row.origin} ${key}`, row);
+    return this.#objects.replace(name, objects) || before.length > 0;
   }
 }
 
@@ -268,8 +335,14 @@ function problemTexts({ problems }: Refused): string[] {
   return problems.map((each) => (typeof each === 'string' ? each : formatProblem(each)));
 }
 
-const deleted: FileContent = { kind: 'deleted' };
 const closedText = 'never read before: all pods are closed until it is mended or deleted';
+const folderText = 'is a folder: policy files in it are not read';
+
+/** A rule of a file that goes, as one of its heir. Both may have one of the same name. */
+function bequeathed(row: PolicyRuleRow, heir: string): PolicyRuleRow {
+  if (isStandIn(row)) return standInRow(heir, row.revision);
+  return { ...row, key: `${heir}|${row.key}`, origin: heir };
+}
 
 /** None if the directory cannot be read. */
 function policyFilesIn(directory: string): string[] {

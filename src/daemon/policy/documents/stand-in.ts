@@ -38,9 +38,22 @@ export function standInRow(file: string, revision: number): PolicyRuleRow {
   };
 }
 
+export function isStandIn(row: PolicyRuleRow): boolean {
+  return row.labels.includes(label);
+}
+
 /** True if a stand-in is what is in force of the file. */
 export function isClosedBy(rules: Table<PolicyRuleRow>, file: string): boolean {
-  return rules.by('origin', file).some((row) => row.labels.includes(label));
+  return rules.by('origin', file).some(isStandIn);
+}
+
+/** The name of a folder's row in table `policy-files`; no file has one like it. */
+export function folderRowName(folder: string): string {
+  return `${folder}/`;
+}
+
+export function isFolderRow(name: string): boolean {
+  return name.endsWith('/');
 }
 
 /** What is wrong with the policy files, the gravest alone; undefined if all are in force. For health. */
@@ -48,7 +61,8 @@ export function describeFiles(
   files: Table<PolicyFileRow>,
   rules: Table<PolicyRuleRow>,
 ): string | undefined {
-  const refused = [...files.all()].filter((row) => row.status.kind === 'error');
+  const wrong = [...files.all()].filter((row) => row.status.kind === 'error');
+  const refused = wrong.filter((row) => !isFolderRow(row.name));
   const names = (rows: readonly PolicyFileRow[]) =>
     rows
       .map((row) => printable(row.name))
@@ -63,6 +77,7 @@ export function describeFiles(
   if (refused.length > 0) {
     return `refused, their last good content is in force: ${names(refused)}`;
   }
+  if (wrong.length > 0) return `files in these folders are not read: ${names(wrong)}`;
   return undefined;
 }
 

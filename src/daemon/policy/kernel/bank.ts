@@ -20,14 +20,14 @@ import {
 import {
   formatPrefix,
   mappedLength,
-  prefixCovers,
   prefixFromMapped,
   requirePrefix,
 } from '../../../net/prefix.ts';
 import { addressSetNone, type SetPair } from '../compile/address-sets.ts';
-import { addressSetOf, identityOf, type PeerNumber } from '../compile/peer.ts';
+import { addressSetOf, classNone, identityOf, type PeerNumber } from '../compile/peer.ts';
 import type { PeerClasses } from '../compile/selector-cache.ts';
 import { type DesiredPolicyRow, policyIdHost } from '../table.ts';
+import { valuesAround } from './around.ts';
 import type { EntryMap, PolicyTarget } from './policy-target.ts';
 
 /** What packets are to be judged by: from the tables, and for a while what is gone from them. */
@@ -50,6 +50,8 @@ export class PolicyBank {
   readonly #dirtyPolicies = new Set<number>();
   readonly #dirtyPeers = new Set<PeerNumber>();
   readonly #dirtySets = new Set<string>();
+  /** Peers of identities that the kernel does not know, which it is to be told of last. */
+  readonly #newcomers = new Map<PeerNumber, PeerClasses>();
   /** All of it was written by this agent, and no write failed. */
   isComplete = false;
 
@@ -90,7 +92,10 @@ export class PolicyBank {
     return true;
   }
 
-  /** Makes the bank say what is desired. `other` says what must stay as it is in the other bank. */
+  /**
+   * Makes the bank say what is desired, but for newcomers; see `tellNewcomers`. `other` says what
+   * must stay as it is in the other bank.
+   */
   async fill(
     desired: Desired,
     other: PolicyBank,
@@ -132,27 +137,60 @@ export class PolicyBank {
     }
   }
 
+  /**
+   * Tells of the peers that were left out of the fill: while a bank of an earlier agent is in force,
+   * no number says of somebody new what that agent would have said. They are not known yet, which is
+   * denied. To be called when this bank is in force.
+   */
+  tellNewcomers(): void {
+    if (this.#newcomers.size === 0) return;
+    this.isComplete = false;
+    const updates = [...this.#newcomers].map(
+      ([peer, wanted]): [IdentityClassKey, IdentityClass] => [
+        peerKey(peer),
+        pairOf(this.bank, wanted, noClasses),
+      ],
+    );
+    this.#target.identityClass.updateAll(updates);
+    for (const [peer, wanted] of this.#newcomers) this.peers.set(peer, wanted);
+    this.#newcomers.clear();
+    this.isComplete = true;
+  }
+
   #fillPeers({ peers }: Desired, other: PolicyBank): void {
     const { identityClass } = this.#target;
+    const isOthers = !other.isComplete;
+    const known = isOthers ? this.#identitiesInKernel() : undefined;
+    this.#newcomers.clear();
     const updates: [IdentityClassKey, IdentityClass][] = [];
     const gone: IdentityClassKey[] = [];
     for (const peer of this.#dirtyPeers) {
       const wanted = peers.get(peer);
       const before = this.peers.get(peer);
-      const key = { identity: identityOf(peer), addressSet: addressSetOf(peer) };
+      const key = peerKey(peer);
       if (wanted === undefined) {
         this.peers.delete(peer);
         if (!other.peers.has(peer)) gone.push(key);
         continue;
       }
       if (before !== undefined && sameClasses(before, wanted)) continue;
-      const kept = other.peers.get(peer) ?? other.#inKernel(key) ?? wanted;
+      if (known?.has(key.identity) === false) {
+        this.#newcomers.set(peer, wanted);
+        continue;
+      }
+      // Where an earlier agent's numbers are in force, none of ours may be.
+      const unknown = isOthers ? noClasses : wanted;
+      const kept = other.peers.get(peer) ?? other.#inKernel(key) ?? unknown;
       updates.push([key, pairOf(this.bank, wanted, kept)]);
       this.peers.set(peer, wanted);
     }
     if (updates.length > 0) identityClass.updateAll(updates);
     if (gone.length > 0) identityClass.deleteAll(gone);
     this.#dirtyPeers.clear();
+  }
+
+  #identitiesInKernel(): Set<number> {
+    return new Set([...this.#target.identityClass.entries()].map(([{ identity }]) => identity));
   }
 
   /** What an earlier agent has written of a peer into this bank. */
@@ -175,10 +213,9 @@ export class PolicyBank {
     const gone = [...this.#dirtySets].filter(
       (each) => !this.sets.has(each) && !other.sets.has(each),
     );
-    const inKernel = new Set([
-      ...changed,
-      ...(this.#dirtySets.size > 0 ? ghosts(this, other) : []),
-    ]);
+    const ghosts = this.#dirtySets.size > 0 ? [...ghostsOf(this, other)] : [];
+    const around = valuesAround(this.sets, ghosts);
+    const inKernel = new Set([...changed, ...ghosts]);
     const updates: [IpcacheKey, AddressSet][] = [];
     // The wider first, so that a block in it finds what is around it.
     for (const prefix of [...inKernel].sort((a, b) => lengthOf(a) - lengthOf(b))) {
@@ -186,27 +223,13 @@ export class PolicyBank {
       const row = addressSets.lookup(key);
       const other = 1 - this.bank;
       const kept = { outside: row?.outside[other] ?? 0, inside: row?.inside[other] ?? 0 };
-      const wanted = this.sets.get(prefix) ?? this.#around(prefix);
+      const wanted = this.sets.get(prefix) ?? around.get(prefix) ?? noSets;
       updates.push([key, this.bank === 0 ? setsOf(wanted, kept) : setsOf(kept, wanted)]);
     }
     if (updates.length > 0) addressSets.updateAll(updates);
     if (gone.length > 0) addressSets.deleteAll(gone.map(keyOf));
     this.#dirtySets.clear();
     this.#target.setAddressSets(this.bank, sets.size > 0);
-  }
-
-  #around(prefix: string): SetPair {
-    const inner = requirePrefix(prefix);
-    let set = noSets;
-    let longest = -1;
-    for (const [each, value] of this.sets) {
-      const outer = requirePrefix(each);
-      if (outer.length <= longest || outer.length >= inner.length) continue;
-      if (!prefixCovers(outer, inner)) continue;
-      longest = outer.length;
-      set = value;
-    }
-    return set;
   }
 
   async #fillPolicies(
@@ -241,7 +264,7 @@ export class PolicyBank {
 }
 
 /** Blocks in the kernel for the sake of the other bank. */
-function* ghosts(own: PolicyBank, other: PolicyBank): IterableIterator<string> {
+function* ghostsOf(own: PolicyBank, other: PolicyBank): IterableIterator<string> {
   for (const prefix of other.sets.keys()) if (!own.sets.has(prefix)) yield prefix;
 }
 
@@ -262,6 +285,12 @@ function setsOf(first: SetPair, second: SetPair): AddressSet {
     outside: [first.outside, second.outside],
     inside: [first.inside, second.inside],
   };
+}
+
+const noClasses: PeerClasses = { classId: classNone, groupId: classNone };
+
+function peerKey(peer: PeerNumber): IdentityClassKey {
+  return { identity: identityOf(peer), addressSet: addressSetOf(peer) };
 }
 
 function pairOf(bank: Bank, own: PeerClasses, other: PeerClasses): IdentityClass {

@@ -7,10 +7,9 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { type IdentityId, identityHost } from '../../identity/table.ts';
-import { everybody, identities, rules, type Someone } from '../compile/arbitrary.ts';
-import { World } from '../compile/world-model.ts';
+import { everybody, identities, rules } from '../compile/arbitrary.ts';
 import { KernelModel } from './kernel-model.ts';
-import { PolicyReconciler } from './reconciler.ts';
+import { type Agent, changes, startAgent, verdicts } from './reconciler-fixture.ts';
 
 /** Each looks at hundreds of states; raise it to look longer. */
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 4);
@@ -18,59 +17,19 @@ const runs = Number(process.env['PROPERTY_RUNS'] ?? 4);
 /** Slow machines take their time. */
 const testTimeoutMs = 120_000;
 
-/** What packets are asked about: protocol and port. */
-const questions = [
-  [6, 80],
-  [6, 8080],
-  [6, 8083],
-  [17, 80],
-  [132, 1],
-  [1, 8],
-  [58, 128],
-] as const;
-
-/** The verdicts on all pairs, as one text. */
-function verdicts(
-  kernel: KernelModel,
-  locals: ReturnType<World['local']>,
-  people: readonly Someone[],
-): string {
-  let text = '';
-  for (const { slot } of locals) {
-    for (const peer of people) {
-      for (const direction of ['ingress', 'egress'] as const) {
-        for (const [proto, port] of questions) {
-          text += kernel.judge(slot, direction, peer, proto, port);
-        }
-      }
-    }
-  }
-  return text;
-}
-
-async function step(
-  world: World,
-  kernel: KernelModel,
-  change: () => void,
-  statesMax = 2,
-): Promise<void> {
-  const { people } = world;
-  const locals = world.local();
-  const before = verdicts(kernel, locals, people);
-  const seen: string[] = [];
-  kernel.onWrite = () => {
-    const now = verdicts(kernel, locals, people);
-    if (seen.at(-1) !== now) seen.push(now);
-  };
+/** At most so many states from before the change to after it. */
+async function step(agent: Agent, change: () => void, statesMax = 2): Promise<void> {
+  const { kernel, world } = agent;
+  const slots = agent.slots();
+  const ask = () => verdicts(kernel, slots, world.people);
+  const states = [ask()];
+  kernel.onWrite = () => states.push(ask());
   change();
-  world.run();
-  await world.settled();
+  await agent.settled();
   kernel.onWrite = undefined;
-  const after = verdicts(kernel, locals, people);
-  const states = [before, ...seen].filter((state, at, all) => state !== all[at - 1]);
   // One change of state at most: everything at once.
-  expect(states.length).toBeLessThanOrEqual(statesMax);
-  expect(states.at(-1)).toBe(after);
+  expect(changes(states).length).toBeLessThanOrEqual(statesMax);
+  expect(states.at(-1)).toBe(ask());
 }
 
 test(
@@ -81,25 +40,14 @@ test(
         identities,
         fc.array(rules, { minLength: 2, maxLength: 4 }),
         async (labels, list) => {
-          const kernel = new KernelModel();
-          const people = everybody(labels);
-          using world = new World(labels, people, kernel);
-          using _ = new PolicyReconciler({
-            policies: world.tables.policies,
-            peers: world.tables.peers,
-            addressSets: world.tables.addressSets,
-            target: kernel,
-            initialized: Promise.resolve(),
-            lingerMs: 0,
-            settleMs: 0,
-          });
-          world.run();
-          await world.settled();
+          using agent = startAgent(new KernelModel(), labels, everybody(labels));
+          const { world } = agent;
+          await agent.settled();
           for (const rows of list) {
-            await step(world, kernel, () => world.setRules(rows));
+            await step(agent, () => world.setRules(rows));
             expect(world.isTold()).toBe(true);
             // Forgetting what nobody uses any more changes nothing for anybody.
-            await step(world, kernel, () => world.sweep(), 1);
+            await step(agent, () => world.sweep(), 1);
           }
         },
       ),
@@ -119,31 +67,20 @@ test(
         const kernel = new KernelModel();
         const people = everybody(labels);
         const others = people.filter((each) => each.identity !== late);
-        using world = new World(labels, others, kernel);
-        using _ = new PolicyReconciler({
-          policies: world.tables.policies,
-          peers: world.tables.peers,
-          addressSets: world.tables.addressSets,
-          target: kernel,
-          initialized: Promise.resolve(),
-          lingerMs: 0,
-          settleMs: 0,
-        });
-        world.setRules(rows);
-        world.run();
-        await world.settled();
-        const locals = world.local();
+        using agent = startAgent(kernel, labels, others);
+        const { world } = agent;
+        await agent.apply(rows);
+        const slots = agent.slots();
         const check = async (change: () => void) => {
-          const before = verdicts(kernel, locals, others);
-          kernel.onWrite = () => expect(verdicts(kernel, locals, others)).toBe(before);
+          const before = verdicts(kernel, slots, others);
+          kernel.onWrite = () => expect(verdicts(kernel, slots, others)).toBe(before);
           change();
-          world.run();
-          await world.settled();
+          await agent.settled();
           kernel.onWrite = undefined;
         };
         await check(() => world.addPeers(people.filter((each) => each.identity === late)));
         await check(() => world.removePeers(late));
-        expect(world.local()).toEqual(locals);
+        expect(agent.slots()).toEqual(slots);
         expect(people.some((each) => each.identity === identityHost)).toBe(true);
       }),
       { numRuns: runs },
@@ -155,27 +92,17 @@ test(
 test('what cannot be written is tried again after its time, not when its status is told', async () => {
   const kernel = new KernelModel();
   const labels = new Map([[1000 as IdentityId, ['k8s:app=a']]]);
-  const people = everybody(labels);
-  using world = new World(labels, people, kernel);
   let attempts = 0;
   kernel.install = async () => {
     attempts++;
     throw new Error('full');
   };
-  using _ = new PolicyReconciler({
-    policies: world.tables.policies,
-    peers: world.tables.peers,
-    addressSets: world.tables.addressSets,
-    target: kernel,
-    initialized: Promise.resolve(),
-    lingerMs: 0,
-    settleMs: 0,
-  });
-  world.run();
+  using agent = startAgent(kernel, labels, everybody(labels));
+  agent.world.run();
   // With waits of 40, 80, 160 ms and so on there is room for four.
   await Bun.sleep(500);
   expect(attempts).toBeGreaterThan(1);
   expect(attempts).toBeLessThanOrEqual(4);
-  const statuses = [...world.tables.policies.all()].map((row) => row.status.kind);
+  const statuses = [...agent.world.tables.policies.all()].map((row) => row.status.kind);
   expect(statuses).toContain('error');
 });

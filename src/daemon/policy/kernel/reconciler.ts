@@ -186,6 +186,7 @@ export class PolicyReconciler implements Disposable {
       if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
       target.epoch += 1;
+      other.tellNewcomers();
       this.#grace = this.#gracePeriod();
       this.#options.onFlip?.(target.epoch);
     }

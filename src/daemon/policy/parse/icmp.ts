@@ -110,7 +110,11 @@ function icmpType(
   }
   if (/^(0|[1-9][0-9]{0,2})$/.test(written) && Number(written) <= 255) return Number(written);
   if (Object.hasOwn(names, written)) return names[written];
-  const nearest = suggest(written, Object.keys(names));
+  const other = family === 'IPv4' ? 'IPv6' : 'IPv4';
+  const isOther = Object.hasOwn(other === 'IPv4' ? types4 : types6, written);
+  const nearest = isOther
+    ? `; it is one of ${other}: write family: ${other}`
+    : suggest(written, Object.keys(names));
   field.refuse('type', `not a type of ${family}: ${quote(written)}${nearest}`);
   return undefined;
 }

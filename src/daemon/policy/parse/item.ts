@@ -12,7 +12,7 @@ import type { Direction, Peer, PortMatch, RuleItem } from '../rule.ts';
 import { parseIcmps } from './icmp.ts';
 import { type PolicyScope, parsePeers, parseRequires } from './peer.ts';
 import { parseToPorts } from './ports.ts';
-import { itemFields, peerFields, type SectionName } from './schema.ts';
+import { itemFields, itemHints, peerFields, type SectionName } from './schema.ts';
 
 const authenticationModes = ['disabled', 'required', 'test-always-fail'] as const;
 
@@ -31,14 +31,14 @@ export function parseItem(
   { section, index, isNode, scope }: ItemContext,
   problems: Problems,
 ): RuleItem | undefined {
-  const item = FieldReader.open(value, place, itemFields(section), problems);
+  const names = itemFields(section);
+  const item = FieldReader.open(value, place, names, problems, itemHints(section));
   if (item === undefined) return undefined;
   const before = problems.count;
   const direction: Direction = section.startsWith('ingress') ? 'ingress' : 'egress';
   const deny = section.endsWith('Deny');
   const side = direction === 'ingress' ? 'from' : 'to';
-  const possible = itemFields(section);
-  const named = peerFields[direction].filter((each) => item.has(each) && possible.includes(each));
+  const named = peerFields[direction].filter((each) => item.has(each) && names.includes(each));
   if (named.length > 1) {
     problems.add(place, `${named.join(' and ')} cannot stand together; use one entry for each`);
   }

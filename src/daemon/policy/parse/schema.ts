@@ -48,8 +48,39 @@ export function itemFields(section: SectionName): readonly string[] {
   return [...peers, requires, 'toPorts', 'icmps', ...(deny ? [] : ['authentication'])];
 }
 
+/** What to do instead of fields that other sections have. */
+export function itemHints(section: SectionName): Readonly<Record<string, string>> {
+  switch (section) {
+    case 'ingress':
+      return fromOutside;
+    case 'ingressDeny':
+      return { ...fromOutside, authentication: unauthenticated };
+    case 'egress':
+      return {};
+    case 'egressDeny':
+      return {
+        authentication: unauthenticated,
+        toFQDNs: 'is possible in egress only; a deny rule needs addresses: use toCIDR or toCIDRSet',
+      };
+  }
+}
+
+const fromOutside = {
+  toServices: 'is possible in egress only; use fromEndpoints with the labels of its pods',
+  toFQDNs: 'is possible in egress only; use fromCIDR or fromCIDRSet',
+};
+const unauthenticated = 'is possible in ingress and egress only; a deny rule needs none';
+
 /** Of an entry of `toPorts` beside `ports`: what only a proxy can carry out. */
 export const proxyFields = ['listener', 'originatingTLS', 'rules', 'serverNames', 'terminatingTLS'];
+
+/** What to do instead of them in a deny rule. */
+export const denyPortHints: Readonly<Record<string, string>> = Object.fromEntries(
+  proxyFields.map((name) => [
+    name,
+    'is possible in ingress and egress only; a deny rule denies whole ports: allow there what may pass',
+  ]),
+);
 
 export const portFields = ['port', 'endPort', 'protocol'];
 

@@ -1,0 +1,74 @@
+/**
+ * An agent that starts over what an earlier one left in the kernel. It numbers classes and address
+ * sets anew, so no number of one may be taken for one of the other: after every single write the
+ * verdicts about those whom the kernel knew are the earlier agent's or the new one's, the same of the
+ * two for all, and who is new is not judged before the new policies are in force.
+ */
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import type { IdentityId } from '../../identity/table.ts';
+import { everybody, identities, rules } from '../compile/arbitrary.ts';
+import { KernelModel } from './kernel-model.ts';
+import { changes, startAgent, verdicts } from './reconciler-fixture.ts';
+
+/** Each looks at hundreds of states; raise it to look longer. */
+const runs = Number(process.env['PROPERTY_RUNS'] ?? 8);
+const testTimeoutMs = 120_000;
+
+test(
+  'a restart with other rules and identities: the old policy or the new one',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        identities,
+        rules,
+        rules,
+        rules,
+        fc.nat(5),
+        async (labels, first, second, third, pick) => {
+          const kernel = new KernelModel();
+          const all = everybody(labels);
+          const pods = [...labels.keys()].filter((each) => each >= 1000);
+          const late = pods[pick % pods.length] as IdentityId;
+          const known = all.filter((each) => each.identity !== late);
+          const newcomers = all.filter((each) => each.identity === late);
+          const slots = new Set<number>();
+          {
+            using before = startAgent(kernel, labels, known);
+            await before.apply(first);
+            for (const { slot } of before.world.local()) slots.add(slot);
+          }
+          using after = startAgent(kernel, labels, all);
+          const ask = () => verdicts(kernel, [...slots], known);
+          const askOfNew = () => verdicts(kernel, [...slots], newcomers);
+          const [old, oldOfNew] = [ask(), askOfNew()];
+          const seen: string[] = [];
+          const seenOfNew: string[] = [];
+          kernel.onWrite = () => {
+            seen.push(ask());
+            seenOfNew.push(askOfNew());
+          };
+          await after.apply(second);
+          kernel.onWrite = undefined;
+          expect(changes([old, ...seen]).length).toBeLessThanOrEqual(2);
+          expect(seen.at(-1)).toBe(ask());
+          // Letter by letter: slots may change before the newcomers are known.
+          const newest = askOfNew();
+          for (const state of seenOfNew) {
+            const strange = [...state].filter(
+              (letter, at) => ![oldOfNew[at], newest[at], 'N'].includes(letter),
+            );
+            expect(strange).toEqual([]);
+          }
+          const inForce = ask();
+          seen.length = 0;
+          kernel.onWrite = () => seen.push(ask());
+          await after.apply(third);
+          expect(changes([inForce, ...seen]).length).toBeLessThanOrEqual(2);
+        },
+      ),
+      { numRuns: runs },
+    );
+  },
+  testTimeoutMs,
+);
