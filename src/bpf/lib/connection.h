@@ -251,7 +251,16 @@ __noinline int packet_answers(const struct packet *p,
 			  &p->key.addr[(p->side & 1) ^ 1]);
 }
 
-/* Judged like any packet, and never sent out under the pod's own address. */
+/* Path MTU discovery has to go on, through every change of policy. */
+static __always_inline bool passes_anyway(const struct packet *p)
+{
+	return config_allow_frag_needed && packet_is_frag_needed(p);
+}
+
+/*
+ * Judged like any packet, unless it passes anyway, and never sent out under the
+ * pod's own address.
+ */
 static __always_inline int related_to_nothing(const struct packet *p,
 					      struct flow *f,
 					      const struct hook *h,
@@ -260,8 +269,12 @@ static __always_inline int related_to_nothing(const struct packet *p,
 	struct flow_end *to = &f->end[(p->side & 1) ^ 1];
 	bool translates = p->family == 4 ? config_masquerade_ipv4 :
 					   config_masquerade_ipv6;
-	int ret = flow_judge(f, p, p->side);
+	int ret = 0;
 
+	if (!passes_anyway(p))
+		ret = flow_judge(f, p, p->side);
+	else if (to->kind == LEG_NONE)
+		ret = -DROP_UNROUTABLE;
 	if (ret)
 		return ret;
 	if (h->from_pod && translates && to->kind == LEG_STACK)
@@ -300,9 +313,14 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
 	if (!e || ct_expired(e, quoted.key.proto, now))
 		return related_to_nothing(p, f, h, d);
-	/* Judged before the last change: its next own packet will tell. */
-	if (e->epoch != f->epoch)
-		return -DROP_POLICY;
+	if (e->epoch != f->epoch) {
+		/* Judged before the last change: its next packet will tell. */
+		if (!passes_anyway(p))
+			return -DROP_POLICY;
+		/* The address may be somebody else's by now. */
+		if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+			return related_to_nothing(p, f, h, d);
+	}
 	/* The pod must be one end of it; the node is also others' router. */
 	if (h->own_kind == LEG_POD && e->leg[0].ifindex != h->ifindex &&
 	    e->leg[1].ifindex != h->ifindex)

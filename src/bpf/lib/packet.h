@@ -324,6 +324,17 @@ static __always_inline bool icmp_is_error(__u8 proto, __u8 type)
 	       type == ICMP_PARAMETERPROB;
 }
 
+/* An ICMP error that path MTU discovery lives by (RFC 1191, RFC 8201). */
+static __always_inline bool packet_is_frag_needed(const struct packet *p)
+{
+	if (p->kind != PACKET_ICMP_ERROR)
+		return false;
+	if (p->family == 6)
+		return p->icmp_type == ICMPV6_PKT_TOOBIG;
+	return p->icmp_type == ICMP_DEST_UNREACH &&
+	       p->icmp_code == ICMP_FRAG_NEEDED;
+}
+
 static __always_inline int packet_parse_icmp(struct __sk_buff *skb,
 					     struct packet *p, __be16 *sport,
 					     __be16 *dport)

@@ -82,8 +82,12 @@ __noinline int netdev_error_write(struct __sk_buff *skb, const struct packet *p,
 	return nat_write_address(skb, p, &c);
 }
 
-/* The connection behind a mapping is in use, allowed, and of that port. */
-__noinline int netdev_error_related(const struct packet *quoted,
+/*
+ * The connection behind a mapping is in use, of that port, and allowed, unless
+ * the error passes anyway.
+ */
+__noinline int netdev_error_related(const struct packet *p,
+				    const struct packet *quoted,
 				    const struct nat_entry *n)
 {
 	struct runtime_config *config = runtime_config();
@@ -91,7 +95,7 @@ __noinline int netdev_error_related(const struct packet *quoted,
 	struct ct_entry *e;
 	__u8 q, own;
 
-	if (!quoted || !n || !config)
+	if (!p || !quoted || !n || !config)
 		return 0;
 	q = quoted->side & 1;
 	key.proto = quoted->key.proto;
@@ -100,7 +104,9 @@ __noinline int netdev_error_related(const struct packet *quoted,
 	e = bpf_map_lookup_elem(&cilium_ct_global, &key);
 	if (!e || ct_expired(e, key.proto, bpf_jiffies64()))
 		return 0;
-	return e->epoch == config->epoch && e->leg[own & 1].kind == LEG_POD &&
+	if (e->epoch != config->epoch && !passes_anyway(p))
+		return 0;
+	return e->leg[own & 1].kind == LEG_POD &&
 	       e->leg[own & 1].ifindex == n->ifindex &&
 	       e->leg[(own & 1) ^ 1].kind == LEG_WORLD &&
 	       e->nat_port == quoted->key.port[q];
@@ -119,7 +125,7 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
 	if (!n)
 		return TC_ACT_OK;
-	if (netdev_error_related(&quoted, n) <= 0) {
+	if (netdev_error_related(p, &quoted, n) <= 0) {
 		metric_count(skb, DROP_POLICY, METRIC_INGRESS);
 		return TC_ACT_SHOT;
 	}
