@@ -93,6 +93,7 @@ export function openDatapath(config: AgentConfig, routers: readonly Address[]): 
     worldIdentityIpv4: worldIdentity(4, isDualStack),
     worldIdentityIpv6: worldIdentity(6, isDualStack),
     hostFirewall: config.enableHostFirewall ? 1 : 0,
+    allowFragNeeded: config.allowIcmpFragNeeded ? 1 : 0,
     cidrMatchesNodes: config.policyCidrMatchesNodes ? 1 : 0,
     masqueradeIpv4: config.enableIpv4Masquerade ? 1 : 0,
     masqueradeIpv6: config.enableIpv6Masquerade ? 1 : 0,

@@ -80,6 +80,26 @@ for (const family of families) {
       expect(fromB('SA')).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
     });
 
+    test('what cannot begin a connection is judged as its sender’s, when there is none', async () => {
+      const toWeb = { proto: proto.tcp, port: 80 };
+      await fixture.setPolicies(
+        new Map([
+          [podA.policyId, policy('both', [entry('egress', toWeb)])],
+          [podB.policyId, policy('both', [entry('ingress', toWeb)])],
+        ]),
+      );
+      for (const flags of ['SA', 'A', 'FA', 'R']) {
+        expect(fromB(flags)).toMatchObject({
+          ...{ verdict: 'drop', reason: 'DROP_POLICY' },
+          events: [{ flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'] }],
+        });
+      }
+      expect(fixture.connection(a, b)).toBeUndefined();
+      // A connection whose entry is lost goes on from the end that policy lets ask.
+      expect(fromA('A')).toMatchObject({ verdict: 'redirect', events: [{ type: 'NEW' }] });
+      expect(fromB('A')).toMatchObject({ verdict: 'redirect', events: [{ type: 'REPLY' }] });
+    });
+
     test('another source on an established tuple', () => {
       handshake();
       for (const flags of ['A', 'S', 'F']) {

@@ -263,8 +263,9 @@ export class Fixture implements AsyncDisposable {
     for (const { map } of filled) map[Symbol.dispose]();
   }
 
-  run(hook: Hook, packet: Uint8Array): Outcome {
-    return this.#outcome(hook, this.testRun(hook, packet));
+  /** `cameBy` is the device by which the node got the packet; 0 when it is the node's own. */
+  run(hook: Hook, packet: Uint8Array, cameBy = 0): Outcome {
+    return this.#outcome(hook, this.testRun(hook, packet, 1, cameBy));
   }
 
   /** Runs a frame whose VLAN tag the kernel keeps beside it, as it does on the way in. */
@@ -297,9 +298,9 @@ export class Fixture implements AsyncDisposable {
     };
   }
 
-  testRun(hook: Hook, packet: Uint8Array, repeat = 1): TestResult {
+  testRun(hook: Hook, packet: Uint8Array, repeat = 1, cameBy = 0): TestResult {
     const [program, ifindex] = this.#hooks[hook];
-    const context = deviceContext(ifindex);
+    const context = deviceContext(ifindex, cameBy);
     return withNetns(this.netns.fd, () => program.testRun({ packet, context, repeat }));
   }
 
@@ -502,10 +503,12 @@ function describeEvent(view: DataView, offset: number): SeenEvent {
   };
 }
 
-/** struct __sk_buff with nothing but the device. */
-export function deviceContext(ifindex: number): Uint8Array {
+/** struct __sk_buff with nothing but the device, and the one by which the packet came in. */
+export function deviceContext(ifindex: number, cameBy = 0): Uint8Array {
   const context = new Uint8Array(192);
-  new DataView(context.buffer).setUint32(40, ifindex, true);
+  const view = new DataView(context.buffer);
+  view.setUint32(36, cameBy, true);
+  view.setUint32(40, ifindex, true);
   return context;
 }
 

@@ -47,7 +47,7 @@ const payload = new Uint8Array(64).fill(9);
 /** One frame of every kind that the programs know. */
 function frames(): Uint8Array[] {
   const ofFamilies = families.flatMap((family) => {
-    const { a, b, world, node } = addresses[family];
+    const { a, b, world, node, multicast } = addresses[family];
     const ip = { from: a, to: b };
     const extended =
       family === 6
@@ -64,6 +64,8 @@ function frames(): Uint8Array[] {
       tagged(udp(ip, ports)),
       udp({ from: world, to: node }, ports),
       udp({ from: node, to: world }, ports),
+      udp({ from: world, to: multicast }, ports),
+      udp({ from: node, to: multicast }, ports),
       echo(ip, { kind: 'request', id: 3 }),
       echo({ from: b, to: a }, { kind: 'reply', id: 3 }),
       icmpError({ from: b, to: a }, 'unreachable', udp(ip, ports)),
@@ -198,7 +200,7 @@ test('where the node’s policy denies everything, nothing from or to it passes'
   expect(judged).toBeGreaterThan(50);
 });
 
-/** IP from or to an address of the node, as the program is there to see; not neighbour discovery. */
+/** IP from or to the node, or to all on the link, and nothing that passes whatever policy says. */
 function isOfNode(hook: Hook, frame: Uint8Array): boolean {
   const type = (frame[12]! << 8) | frame[13]!;
   const family = type === etherType.ipv4 ? 4 : 6;
@@ -212,12 +214,17 @@ function isOfNode(hook: Hook, frame: Uint8Array): boolean {
   ) as [string, string];
   const { gateway, node } = addresses[family];
   const own = isIncoming ? to : from;
-  if (own !== gateway && own !== node) return false;
-  if (family === 4) return !/^(22[4-9]|23\d|255\.255\.255\.255)/.test(to);
-  const isDiscovering = frame[20] === proto.icmpv6 && frame[54]! >= 133 && frame[54]! <= 137;
-  // Behind an extension header there may be discovery as well.
-  const isExtended = [0, 43, 44, 60].includes(frame[20]!);
-  return !to.startsWith('ff') && !isDiscovering && !isExtended;
+  const isGroup = /^(22[4-9]\.|23\d\.|255\.255\.255\.255|ff)/.test(to);
+  if (own !== gateway && own !== node && !(isIncoming && isGroup)) return false;
+  const at = family === 4 ? 14 + (frame[14]! & 15) * 4 : 54;
+  const [message, code] = [frame[at], frame[at + 1]] as [number, number];
+  if (family === 4) return frame[23] !== proto.icmp || message !== 3 || code !== 4;
+  // Behind an extension header there may be any of what follows.
+  if ([0, 43, 44, 60].includes(frame[20]!)) return false;
+  if (frame[20] !== proto.icmpv6) return true;
+  const isNeighbours = message >= 133 && message <= 137 && code === 0 && frame[21] === 255;
+  const isListeners = ((message >= 130 && message <= 132) || message === 143) && frame[21] === 1;
+  return message !== 2 && !isNeighbours && !isListeners;
 }
 
 /**

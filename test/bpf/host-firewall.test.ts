@@ -19,8 +19,6 @@ import {
   worldIdentity,
 } from './fixture.ts';
 import {
-  arp,
-  discovery,
   echo,
   etherType,
   fragments,
@@ -64,7 +62,7 @@ const enforce = (...specs: Parameters<typeof entry>[1][]) =>
 const rows = () => [...fixture.maps.conntrack.entries()].length;
 
 for (const family of families) {
-  const { a, b, gateway, node, world, otherWorld, router, multicast } = addresses[family];
+  const { a, b, gateway, node, world, otherWorld, router } = addresses[family];
 
   describe(`IPv${family} a pod asks the node`, () => {
     const ask = (flags = 'S') =>
@@ -295,25 +293,6 @@ for (const family of families) {
       await setHost(policy('ingress'));
       expect(each().every(({ reason }) => reason === 'DROP_POLICY')).toBe(true);
     });
-
-    test('what cannot be read', () => {
-      const gre = (to: string) => transport({ from: world, to }, proto.gre, new Uint8Array(32));
-      const [, later] = fragments(
-        udp({ from: world, to: node }, { ...ports, payload: new Uint8Array(600) }),
-        6,
-        [256],
-      );
-      const dropped = fixture.run('from-native', gre(node));
-      expect(dropped).toMatchObject({
-        ...{ verdict: 'drop', reason: 'DROP_CT_UNKNOWN_PROTO' },
-        events: [{ from: world, to: node, direction: 1, file: 1 }],
-      });
-      expect(fixture.run('from-native', later!).reason).toBe('DROP_FRAG_NOT_FOUND');
-      // For others it is the stack's.
-      for (const to of [b, otherWorld]) {
-        expect(fixture.run('from-native', gre(to))).toMatchObject({ verdict: 'pass', events: [] });
-      }
-    });
   });
 
   describe(`IPv${family} the node asks the world`, () => {
@@ -410,7 +389,7 @@ for (const family of families) {
       for (const request of requests) {
         const sent = fixture.run('from-a', request);
         expect(sent.verdict).toBe('redirect');
-        const left = fixture.run('to-native', sent.packet);
+        const left = fixture.run('to-native', sent.packet, fixture.ifindex.a);
         expect(left).toMatchObject({ verdict: 'pass', packet: sent.packet, events: [] });
       }
       const answer = sctp({ from: world, to: node }, back);
@@ -428,14 +407,8 @@ for (const family of families) {
       for (const [key, row] of [...fixture.maps.snat.entries()]) {
         fixture.maps.snat.update(key, { ...row, lastSeen: row.lastSeen - 7000 });
       }
-      expect(fixture.run('to-native', sent.packet).reason).toBe('DROP_POLICY');
-    });
-
-    test('multicast', () => {
-      const sent = udp({ from: node, to: multicast }, ports);
-      expect(fixture.run('to-native', sent)).toMatchObject({ verdict: 'pass', events: [] });
-      const heard = udp({ from: world, to: multicast }, ports);
-      expect(fixture.run('from-native', heard)).toMatchObject({ verdict: 'pass', events: [] });
+      const left = fixture.run('to-native', sent.packet, fixture.ifindex.a);
+      expect(left.reason).toBe('DROP_POLICY');
     });
 
     test('tagged frames', () => {
@@ -515,22 +488,3 @@ for (const family of families) {
     });
   });
 }
-
-test('ARP and neighbour discovery on a device', async () => {
-  await setHost(policy('both'));
-  const asked = arp({
-    ...{ operation: 'request', senderMac: '02:00:00:00:00:fe', target: addresses[4].node },
-    sender: addresses[4].router,
-  });
-  const { node, router } = addresses[6];
-  const frames = [
-    asked,
-    discovery({ from: router, to: node }, 'solicitation', node, '02:00:00:00:00:fe'),
-    discovery({ from: node, to: router }, 'advertisement', node, '02:00:00:00:00:01'),
-  ];
-  for (const frame of frames) {
-    for (const hook of ['from-native', 'to-native'] as const) {
-      expect(fixture.run(hook, frame)).toMatchObject({ verdict: 'pass', events: [] });
-    }
-  }
-});

@@ -12,6 +12,7 @@ export interface DatapathConfig {
   readonly worldIdentityIpv4: number;
   readonly worldIdentityIpv6: number;
   readonly hostFirewall: number;
+  readonly allowFragNeeded: number;
   readonly cidrMatchesNodes: number;
   readonly ctTcp: number;
   readonly ctTcpSyn: number;
@@ -49,8 +50,11 @@ export const datapathConfig: ConfigLayout<DatapathConfig> = {
     if (config.hostFirewall !== undefined) {
       view.setUint8(48, config.hostFirewall);
     }
+    if (config.allowFragNeeded !== undefined) {
+      view.setUint8(49, config.allowFragNeeded);
+    }
     if (config.cidrMatchesNodes !== undefined) {
-      view.setUint8(49, config.cidrMatchesNodes);
+      view.setUint8(50, config.cidrMatchesNodes);
     }
     if (config.ctTcp !== undefined) {
       view.setUint32(52, config.ctTcp, true);

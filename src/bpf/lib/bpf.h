@@ -29,6 +29,7 @@ typedef _Bool bool;
 /* <linux/icmp.h> and <linux/if_arp.h> pull in the C library. */
 #define ICMP_ECHOREPLY 0
 #define ICMP_DEST_UNREACH 3
+#define ICMP_FRAG_NEEDED 4
 #define ICMP_ECHO 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12

@@ -27,6 +27,9 @@ const volatile __u32 config_world_identity_ipv6 = 10;
 /* Policy for this node's own traffic, beside that of its pods. */
 const volatile __u8 config_host_firewall = 0;
 
+/* What tells a sender to send smaller packets passes whatever policy says. */
+const volatile __u8 config_allow_frag_needed = 1;
+
 /* CIDRs that mean the outside mean nodes as well. */
 const volatile __u8 config_cidr_matches_nodes = 0;
 

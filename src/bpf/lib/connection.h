@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 
+#include "ends.h"
 #include "event.h"
 #include "nat.h"
 
@@ -9,18 +10,6 @@
  * find or make the conntrack entry, ask policy when the entry is new or older
  * than the current epoch, tell of it.
  */
-
-struct hook {
-	__u32 ifindex; /* of the pod; 0 for the node */
-	__u8 own; /* the side that the pod is, or the node */
-	__u8 own_kind; /* LEG_POD, or LEG_HOST for the node's own traffic */
-	__u8 from_pod;
-	__u8 file; /* enum source_file */
-	__u8 direction; /* enum metric_direction */
-};
-
-/* In place of a drop reason: nothing here is the node's, so it is not judged. */
-#define CONNECTION_NOT_OURS 1
 
 static __always_inline void flow_from_entry(struct flow *f,
 					    const struct ct_entry *e)
@@ -155,37 +144,6 @@ static __always_inline void delivery_set(struct delivery *d,
 	d->nat_port = e->nat_port;
 }
 
-/*
- * Both ends of what the hook is about must be what it takes them for: the pod
- * by its interface, or this node. Returns 0, a negative drop reason, or
- * CONNECTION_NOT_OURS.
- */
-static __always_inline int flow_resolve_ends(struct flow *f,
-					     const struct packet *p,
-					     const struct hook *h)
-{
-	__u8 own = h->own & 1;
-	__u8 other;
-
-	flow_resolve(&f->end[0], &p->key.addr[0], f->epoch);
-	flow_resolve(&f->end[1], &p->key.addr[1], f->epoch);
-	other = f->end[own ^ 1].kind;
-	if (config_host_firewall && h->own_kind == LEG_HOST) {
-		if (f->end[own].kind != LEG_HOST)
-			return CONNECTION_NOT_OURS;
-		/* The node's own addresses are nobody else's out there. */
-		if (other == LEG_HOST && h->direction == METRIC_INGRESS)
-			return -DROP_INVALID_SIP;
-	} else if (f->end[own].kind != LEG_POD ||
-		   f->end[own].ifindex != h->ifindex) {
-		return h->from_pod ? -DROP_INVALID_SIP : -DROP_UNROUTABLE;
-	}
-	/* Pods reach each other past the stack: this one only claims to be. */
-	if (!h->from_pod && other == LEG_POD)
-		return -DROP_INVALID_SIP;
-	return 0;
-}
-
 /* Returns 0 with *d set, a negative drop reason, or CONNECTION_NOT_OURS. */
 __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 				struct flow *f, const struct hook *h,
@@ -217,7 +175,7 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 		return 0;
 	}
 
-	ret = flow_resolve_ends(f, p, h);
+	ret = flow_resolve_ends(skb, f, p, h);
 	if (ret)
 		return ret;
 	if (e && leg_matches(&e->leg[0], &f->end[0]) &&
@@ -251,7 +209,16 @@ __noinline int packet_answers(const struct packet *p,
 			  &p->key.addr[(p->side & 1) ^ 1]);
 }
 
-/* Judged like any packet, and never sent out under the pod's own address. */
+/* Path MTU discovery has to go on, through every change of policy. */
+static __always_inline bool passes_anyway(const struct packet *p)
+{
+	return config_allow_frag_needed && packet_is_frag_needed(p);
+}
+
+/*
+ * Judged like any packet, unless it passes anyway, and never sent out under the
+ * pod's own address.
+ */
 static __always_inline int related_to_nothing(const struct packet *p,
 					      struct flow *f,
 					      const struct hook *h,
@@ -260,8 +227,12 @@ static __always_inline int related_to_nothing(const struct packet *p,
 	struct flow_end *to = &f->end[(p->side & 1) ^ 1];
 	bool translates = p->family == 4 ? config_masquerade_ipv4 :
 					   config_masquerade_ipv6;
-	int ret = flow_judge(f, p, p->side);
+	int ret = 0;
 
+	if (!passes_anyway(p))
+		ret = flow_judge(f, p, p->side);
+	else if (to->kind == LEG_NONE)
+		ret = -DROP_UNROUTABLE;
 	if (ret)
 		return ret;
 	if (h->from_pod && translates && to->kind == LEG_STACK)
@@ -289,10 +260,11 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	if (!config || !p || !f || !h || !d)
 		return -DROP_NO_CONFIG;
 	f->epoch = config->epoch;
-	ret = flow_resolve_ends(f, p, h);
+	ret = flow_resolve_ends(skb, f, p, h);
 	if (ret)
 		return ret;
-	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8))
+	if (packet_parse_slow(skb, &quoted, (__u32)p->l4_off + 8) &&
+	    quoted.kind != PACKET_OTHER)
 		return -DROP_CT_INVALID_HDR;
 	to = quoted.side & 1;
 	if (!packet_answers(p, &quoted))
@@ -300,9 +272,14 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
 	if (!e || ct_expired(e, quoted.key.proto, now))
 		return related_to_nothing(p, f, h, d);
-	/* Judged before the last change: its next own packet will tell. */
-	if (e->epoch != f->epoch)
-		return -DROP_POLICY;
+	if (e->epoch != f->epoch) {
+		/* Judged before the last change: its next packet will tell. */
+		if (!passes_anyway(p))
+			return -DROP_POLICY;
+		/* The address may be somebody else's by now. */
+		if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+			return related_to_nothing(p, f, h, d);
+	}
 	/* The pod must be one end of it; the node is also others' router. */
 	if (h->own_kind == LEG_POD && e->leg[0].ifindex != h->ifindex &&
 	    e->leg[1].ifindex != h->ifindex)

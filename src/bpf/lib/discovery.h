@@ -123,22 +123,6 @@ static __always_inline int discovery_advertise(struct __sk_buff *skb,
 	return 0;
 }
 
-/*
- * RFC 4861, sections 7.1.1 and 7.1.2: what did not cross a router has its hop
- * limit still. Anything else only calls itself neighbour discovery.
- */
-static __always_inline bool nd_is_valid(struct __sk_buff *skb,
-					const struct packet *p)
-{
-	__u8 hop_limit;
-
-	if (p->family != 6 || p->icmp_code ||
-	    p->l4_off != ETH_HLEN + sizeof(struct ipv6hdr))
-		return false;
-	return !bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hop_limit, 1) &&
-	       hop_limit == 255;
-}
-
 /* A neighbour of pods: this node, by its own addresses or the link's. */
 static __always_inline bool nd_is_node(const union addr *addr)
 {

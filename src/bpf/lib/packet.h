@@ -12,7 +12,8 @@
 
 enum packet_kind {
 	PACKET_PLAIN = 0, /* key and side are set */
-	PACKET_SLOW, /* packet_parse_slow() has to look */
+	PACKET_SLOW, /* packet_parse_slow() has to look, or could not read it */
+	PACKET_OTHER, /* of a protocol whose ports, if any, are not known: 0 */
 	PACKET_ICMP_ERROR, /* quotes the packet that it is about */
 	PACKET_ND, /* neighbour and router discovery */
 };
@@ -50,6 +51,13 @@ static __always_inline bool addr_is_multicast(const union addr *a, __u8 family)
 	if (family == 4)
 		return (a->b[12] & 0xf0) == 0xe0 || a->w[3] == 0xffffffff;
 	return a->b[0] == 0xff;
+}
+
+static __always_inline bool addr_is_unspecified(const union addr *a, __u8 family)
+{
+	if (family == 4)
+		return !a->w[3];
+	return !(a->d[0] | a->d[1]);
 }
 
 static __always_inline bool addr_is_link_local(const union addr *a)
@@ -324,6 +332,17 @@ static __always_inline bool icmp_is_error(__u8 proto, __u8 type)
 	       type == ICMP_PARAMETERPROB;
 }
 
+/* An ICMP error that path MTU discovery lives by (RFC 1191, RFC 8201). */
+static __always_inline bool packet_is_frag_needed(const struct packet *p)
+{
+	if (p->kind != PACKET_ICMP_ERROR)
+		return false;
+	if (p->family == 6)
+		return p->icmp_type == ICMPV6_PKT_TOOBIG;
+	return p->icmp_type == ICMP_DEST_UNREACH &&
+	       p->icmp_code == ICMP_FRAG_NEEDED;
+}
+
 static __always_inline int packet_parse_icmp(struct __sk_buff *skb,
 					     struct packet *p, __be16 *sport,
 					     __be16 *dport)
@@ -349,10 +368,21 @@ static __always_inline int packet_parse_icmp(struct __sk_buff *skb,
 	return 0;
 }
 
+/* ICMP of the other family is nobody's. */
+static __always_inline __u8 packet_kind_unread(const struct packet *p,
+					       int reason)
+{
+	if (reason != -DROP_CT_UNKNOWN_PROTO || p->key.proto == IPPROTO_ICMP ||
+	    p->key.proto == IPPROTO_ICMPV6)
+		return PACKET_SLOW;
+	return PACKET_OTHER;
+}
+
 /*
  * Whatever packet_parse() left. A function of its own, verified once. l3_off
  * is where the network header is: behind Ethernet, or inside an ICMP error.
- * Returns 0 or a negative drop reason.
+ * Returns 0 or a negative drop reason; then p->kind says whether anything but
+ * its addresses is known.
  */
 __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 				 __u32 l3_off)
@@ -362,6 +392,7 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 		__be16 sport;
 		__be16 dport;
 	} ports = {};
+	bool is_icmp, has_ports;
 	int ret;
 
 	if (!p)
@@ -376,37 +407,83 @@ __noinline int packet_parse_slow(struct __sk_buff *skb, struct packet *p,
 		p->family = 6;
 		ret = header_walk_ipv6(skb, &w);
 	} else {
-		p->family = 0;
+		p->kind = PACKET_SLOW;
 		return -DROP_UNKNOWN_L3;
 	}
 	p->key.proto = w.proto;
 	if (ret) {
 		/* Who it was for matters even then. */
+		p->kind = PACKET_SLOW;
 		p->side = ct_key_order(&p->key, &w.saddr, &w.daddr, 0, 0);
 		return ret;
 	}
 	p->l4_off = w.later ? 0 : w.off;
+	is_icmp = w.proto == (p->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	has_ports = w.proto == IPPROTO_TCP || w.proto == IPPROTO_UDP ||
+		    w.proto == IPPROTO_SCTP;
 
-	if (w.later) {
+	if (!has_ports && !is_icmp) {
+		ret = -DROP_CT_UNKNOWN_PROTO;
+	} else if (w.later) {
 		ret = fragment_ports(skb, &w, &ports.sport, &ports.dport);
-	} else if (w.proto == IPPROTO_TCP || w.proto == IPPROTO_UDP ||
-		   w.proto == IPPROTO_SCTP) {
+	} else if (has_ports) {
 		if (bpf_skb_load_bytes(skb, w.off, &ports, sizeof(ports)))
 			ret = -DROP_CT_INVALID_HDR;
 		/* A quoted packet may end before its flags. */
 		if (w.proto == IPPROTO_TCP)
 			bpf_skb_load_bytes(skb, w.off + 13, &p->tcp_flags, 1);
-	} else if (w.proto == (p->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
-		ret = packet_parse_icmp(skb, p, &ports.sport, &ports.dport);
 	} else {
-		ret = -DROP_CT_UNKNOWN_PROTO;
+		ret = packet_parse_icmp(skb, p, &ports.sport, &ports.dport);
 	}
 	p->side = ct_key_order(&p->key, &w.saddr, &w.daddr, ports.sport,
 			       ports.dport);
-	if (ret)
+	if (ret) {
+		p->kind = packet_kind_unread(p, ret);
 		return ret;
+	}
 	/* What an error quotes is a claim, and no datagram to remember. */
 	if (w.first && l3_off == ETH_HLEN)
 		return fragment_ports(skb, &w, &ports.sport, &ports.dport);
 	return 0;
+}
+
+/*
+ * RFC 4861, sections 7.1.1 and 7.1.2: what did not cross a router has its hop
+ * limit still. Anything else only calls itself neighbour discovery.
+ */
+static __always_inline bool nd_is_valid(struct __sk_buff *skb,
+					const struct packet *p)
+{
+	__u8 hop_limit;
+
+	if (p->kind != PACKET_ND || p->icmp_code ||
+	    p->l4_off != ETH_HLEN + sizeof(struct ipv6hdr))
+		return false;
+	return !bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hop_limit, 1) &&
+	       hop_limit == 255;
+}
+
+#define MLD_QUERY 130
+#define MLD_DONE 132
+#define MLD_V2_REPORT 143
+
+/*
+ * Listener discovery (RFC 2710, section 3; RFC 3810, section 5): without it a
+ * switch that watches it does not bring the solicitations of neighbours.
+ */
+static __always_inline bool mld_is_valid(struct __sk_buff *skb,
+					 const struct packet *p)
+{
+	const union addr *from = &p->key.addr[p->side & 1];
+	__u8 hop_limit;
+
+	if (p->key.proto != IPPROTO_ICMPV6 || p->family != 6 || !p->l4_off)
+		return false;
+	if (p->icmp_type != MLD_V2_REPORT &&
+	    (p->icmp_type < MLD_QUERY || p->icmp_type > MLD_DONE))
+		return false;
+	if (!addr_is_link_local(from) && !addr_is_unspecified(from, 6))
+		return false;
+	return !bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hop_limit, 1) &&
+	       hop_limit == 1;
 }

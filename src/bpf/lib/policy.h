@@ -90,6 +90,12 @@ policy_entry_of(void *map, struct policy_key *key, __u32 class_id)
 	return bpf_map_lookup_elem(map, key);
 }
 
+static __always_inline __u32 policy_slot(const struct flow_end *own, __u32 epoch)
+{
+	return (epoch & 1) * POLICY_IDS_MAX +
+	       (own->policy_id & (POLICY_IDS_MAX - 1));
+}
+
 /*
  * Ask the policy of one end about the other. The port is the destination port,
  * or the ICMP type. The peer's class is asked first, then its group, then the
@@ -119,8 +125,7 @@ __noinline int policy_check(struct verdict *v, const struct flow_end *own,
 	v->cookie = 0;
 	v->match_type = POLICY_MATCH_NONE;
 
-	slot = (epoch & 1) * POLICY_IDS_MAX +
-	       (own->policy_id & (POLICY_IDS_MAX - 1));
+	slot = policy_slot(own, epoch);
 	config = bpf_map_lookup_elem(&cilium_policy_config, &slot);
 	if (!config || !(config->flags & POLICY_VALID))
 		return -DROP_EP_NOT_READY;

@@ -82,8 +82,12 @@ __noinline int netdev_error_write(struct __sk_buff *skb, const struct packet *p,
 	return nat_write_address(skb, p, &c);
 }
 
-/* The connection behind a mapping is in use, allowed, and of that port. */
-__noinline int netdev_error_related(const struct packet *quoted,
+/*
+ * The connection behind a mapping is in use, of that port, and allowed, unless
+ * the error passes anyway.
+ */
+__noinline int netdev_error_related(const struct packet *p,
+				    const struct packet *quoted,
 				    const struct nat_entry *n)
 {
 	struct runtime_config *config = runtime_config();
@@ -91,7 +95,7 @@ __noinline int netdev_error_related(const struct packet *quoted,
 	struct ct_entry *e;
 	__u8 q, own;
 
-	if (!quoted || !n || !config)
+	if (!p || !quoted || !n || !config)
 		return 0;
 	q = quoted->side & 1;
 	key.proto = quoted->key.proto;
@@ -100,7 +104,9 @@ __noinline int netdev_error_related(const struct packet *quoted,
 	e = bpf_map_lookup_elem(&cilium_ct_global, &key);
 	if (!e || ct_expired(e, key.proto, bpf_jiffies64()))
 		return 0;
-	return e->epoch == config->epoch && e->leg[own & 1].kind == LEG_POD &&
+	if (e->epoch != config->epoch && !passes_anyway(p))
+		return 0;
+	return e->leg[own & 1].kind == LEG_POD &&
 	       e->leg[own & 1].ifindex == n->ifindex &&
 	       e->leg[(own & 1) ^ 1].kind == LEG_WORLD &&
 	       e->nat_port == quoted->key.port[q];
@@ -119,7 +125,7 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
 	if (!n)
 		return TC_ACT_OK;
-	if (netdev_error_related(&quoted, n) <= 0) {
+	if (netdev_error_related(p, &quoted, n) <= 0) {
 		metric_count(skb, DROP_POLICY, METRIC_INGRESS);
 		return TC_ACT_SHOT;
 	}
@@ -147,11 +153,8 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 
 	if (!p)
 		return TC_ACT_SHOT;
-	if (p->kind == PACKET_SLOW) {
-		ret = packet_parse_slow(skb, p, ETH_HLEN);
-		if (ret)
-			return host_unreadable(skb, p, ret, METRIC_INGRESS);
-	}
+	if (p->kind == PACKET_SLOW)
+		packet_parse_slow(skb, p, ETH_HLEN);
 	if (p->kind == PACKET_ICMP_ERROR)
 		return netdev_error(skb, p);
 	if (p->kind != PACKET_PLAIN)
@@ -242,24 +245,19 @@ int cil_from_netdev(struct __sk_buff *skb)
 	return ret;
 }
 
-__noinline int to_netdev_slow(struct __sk_buff *skb, struct packet *p)
+/*
+ * A pod's packet, translated: its policy has let it go. It came in by the pod's
+ * interface; what the node itself sends came in by none, even if it looks the
+ * same.
+ */
+static __always_inline bool netdev_is_translated(const struct __sk_buff *skb,
+						 const struct packet *p)
 {
-	struct nat_entry *n;
-	int ret;
+	struct nat_entry *n = bpf_map_lookup_elem(&cilium_snat, &p->key);
 
-	if (!p)
-		return TC_ACT_SHOT;
-	if (p->kind == PACKET_SLOW) {
-		ret = packet_parse_slow(skb, p, ETH_HLEN);
-		if (ret)
-			return host_unreadable(skb, p, ret, METRIC_EGRESS);
-	}
-	/* A pod's, translated: its policy has let it go. */
-	n = bpf_map_lookup_elem(&cilium_snat, &p->key);
-	if (n && !ct_idle(n->last_seen, bpf_jiffies64(),
-			  nat_lifetime(p->key.proto)))
-		return TC_ACT_OK;
-	return host_judge(skb, p, METRIC_EGRESS);
+	return n && n->ifindex == skb->ingress_ifindex &&
+	       !ct_idle(n->last_seen, bpf_jiffies64(),
+			nat_lifetime(p->key.proto));
 }
 
 SEC("tc")
@@ -269,8 +267,11 @@ int cil_to_netdev(struct __sk_buff *skb)
 
 	if (!config_host_firewall || !netdev_is_ours(skb))
 		return TC_ACT_OK;
-	packet_parse(skb, &p);
-	return to_netdev_slow(skb, &p);
+	if (packet_parse(skb, &p) == PACKET_SLOW)
+		packet_parse_slow(skb, &p, ETH_HLEN);
+	if (netdev_is_translated(skb, &p))
+		return TC_ACT_OK;
+	return host_judge(skb, &p, METRIC_EGRESS);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

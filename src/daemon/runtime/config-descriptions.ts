@@ -43,6 +43,7 @@ export const optionDescriptions: ReadonlyMap<string, string> = new Map([
   ['policy-audit-mode', 'tell of what policies deny, and let it pass'],
   ['policy-cidr-match-mode', 'nodes: CIDR rules of the Cilium kinds mean nodes, too'],
   ['enable-host-firewall', 'enforce clusterwide policies with a nodeSelector on this node'],
+  ['allow-icmp-frag-needed', 'false: policy is asked about ICMP "packet too big" as well'],
   ['bpf-map-dynamic-size-ratio', 'part of the memory for the maps whose size is not set'],
   ['bpf-ct-global-tcp-max', 'TCP connections tracked'],
   ['bpf-ct-global-any-max', 'other connections tracked'],

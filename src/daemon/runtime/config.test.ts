@@ -44,6 +44,12 @@ describe('options', () => {
     for (const name of refusedOptions.keys()) expect(agentOption(name)?.type).toBe('bool');
   });
 
+  test('path MTU discovery passes policy unless it is told not to', () => {
+    expect(load([]).allowIcmpFragNeeded).toBe(true);
+    const { allowIcmpFragNeeded, warnings } = load(['--allow-icmp-frag-needed=false']);
+    expect({ allowIcmpFragNeeded, warnings }).toEqual({ allowIcmpFragNeeded: false, warnings: [] });
+  });
+
   test('every default has its type', () => {
     for (const option of agentOptions()) {
       expect(() => parseValue(option.type, option.default)).not.toThrow();

@@ -104,6 +104,8 @@ interface PolicyConfig {
   readonly policyCidrMatchesNodes: boolean;
   /** Policies with a nodeSelector are enforced on this node. */
   readonly enableHostFirewall: boolean;
+  /** ICMP "fragmentation needed" and "packet too big" pass whatever policy says. */
+  readonly allowIcmpFragNeeded: boolean;
 }
 
 interface ObservabilityConfig {
@@ -302,6 +304,7 @@ function policyConfig(values: OptionValues): PolicyConfig {
     policyAuditMode: values.bool('policy-audit-mode'),
     policyCidrMatchesNodes: cidrMatchesNodes(values),
     enableHostFirewall: values.bool('enable-host-firewall'),
+    allowIcmpFragNeeded: values.bool('allow-icmp-frag-needed'),
   };
 }
 
