@@ -81,6 +81,26 @@ export class PeerClassTable<S extends Membership> {
     for (const label of labels) yield* this.#byLabel.get(label)?.values() ?? [];
   }
 
+  /** How many there are at the places; counting ends above the limit. */
+  countAt(places: Iterable<PeerPlace<S>>, limit: number): number {
+    let count = 0;
+    for (const place of places) {
+      count += this.#byPlace.get(place)?.size ?? 0;
+      if (count > limit) break;
+    }
+    return count;
+  }
+
+  /** How many there are of the labels; counting ends above the limit. */
+  countOf(labels: Iterable<MemberClass<S>>, limit: number): number {
+    let count = 0;
+    for (const label of labels) {
+      count += this.#byLabel.get(label)?.size ?? 0;
+      if (count > limit) break;
+    }
+    return count;
+  }
+
   /** Puts a peer where it belongs. True if it has another number now. */
   put(peer: PeerNumber, label: MemberClass<S>, place: PeerPlace<S>): boolean {
     const before = this.#byPeer.get(peer);

@@ -128,7 +128,7 @@ export class SelectorCache {
   /** Classes that all of the selectors select. */
   classesOf(all: readonly CachedSelector[]): PeerClass[] {
     const own = this.#entries(all);
-    const first = fewest(own.filter((each) => !each.isAddress)) ?? fewest(own);
+    const first = rarest(own, (entry, limit) => this.#countClasses(entry, limit));
     const candidates = first === undefined ? [] : this.#classesWith(first);
     return [...candidates].filter((each) => own.every((entry) => each.has(entry)));
   }
@@ -139,10 +139,16 @@ export class SelectorCache {
       : this.classes.ofLabels(this.#labelClasses.classesOf(entry));
   }
 
+  #countClasses(entry: Entry, limit: number): number {
+    return entry.isAddress
+      ? this.classes.countAt(valuesOf(this.#sets, entry.members), limit)
+      : this.classes.countOf(this.#labelClasses.classesOf(entry), limit);
+  }
+
   /** Groups that all of the selectors select, which are wide. */
   groupsOf(all: readonly CachedSelector[]): PeerClass[] {
     const own = this.#entries(all);
-    const first = own.find((each) => !each.isAddress) ?? own[0];
+    const first = rarest(own, (entry, limit) => this.#countGroups(entry, limit));
     const candidates = first === undefined ? [] : this.#groupsWith(first);
     return [...candidates].filter((each) => own.every((entry) => each.has(entry)));
   }
@@ -151,6 +157,12 @@ export class SelectorCache {
     return entry.isAddress
       ? this.groups.atPlaces(this.#setGroups.classesOf(entry))
       : this.groups.ofLabels(this.#labelGroups.classesOf(entry));
+  }
+
+  #countGroups(entry: Entry, limit: number): number {
+    return entry.isAddress
+      ? this.groups.countAt(this.#setGroups.classesOf(entry), limit)
+      : this.groups.countOf(this.#labelGroups.classesOf(entry), limit);
   }
 
   #entries(all: readonly CachedSelector[]): Entry[] {
@@ -393,7 +405,7 @@ export class SelectorCache {
   /** Wide is what would need many entries by class. */
   #resize(): void {
     for (const entry of this.#resized) {
-      const isWide = this.#hasManyClasses(entry);
+      const isWide = this.#countClasses(entry, wideMin) > wideMin;
       if (isWide === entry.isWide) continue;
       this.#changed.add(entry);
       entry.isWide = isWide;
@@ -401,12 +413,6 @@ export class SelectorCache {
       else this.#groupsFor(entry).removeSelector(entry);
     }
     this.#resized.clear();
-  }
-
-  #hasManyClasses(entry: Entry): boolean {
-    let count = 0;
-    for (const _ of this.#classesWith(entry)) if (++count > wideMin) return true;
-    return false;
   }
 
   #insert(selector: Selector): Entry {
@@ -453,8 +459,18 @@ function wideOf(selectors: Iterable<Entry>): Set<Entry> {
   return wide;
 }
 
-function fewest(entries: readonly Entry[]): Entry | undefined {
-  return [...entries].sort((a, b) => a.members.size - b.members.size)[0];
+/** The one that the fewest classes or groups have. */
+function rarest(
+  entries: readonly Entry[],
+  count: (entry: Entry, limit: number) => number,
+): Entry | undefined {
+  let best: Entry | undefined;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const entry of entries) {
+    const found = entries.length === 1 ? 0 : count(entry, fewest);
+    if (found < fewest) [best, fewest] = [entry, found];
+  }
+  return best;
 }
 
 function sameLabels(a: readonly string[], b: readonly string[]): boolean {
