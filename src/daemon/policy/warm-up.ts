@@ -1,7 +1,7 @@
 /**
  * @module
- * Runs parser and compiler over a made-up policy until the engine has compiled them. The first
- * policy of a node would otherwise take some ten milliseconds longer than those after it.
+ * Runs parser and compiler over made-up policies until the engine has compiled them. The first
+ * changes of a node would otherwise take some ten milliseconds longer than those after them.
  */
 
 import { type IdentityId, reservedIdentities } from '../identity/table.ts';
@@ -11,7 +11,10 @@ import { ruleRows } from './documents/rule-row.ts';
 import { parseDocuments } from './parse/parse.ts';
 import { policySubject } from './table.ts';
 
-const text = `apiVersion: cilium.io/v2
+const pods = 128;
+const podsPerBlock = 32;
+
+const plain = `apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: {name: warm-up, namespace: default}
 spec:
@@ -31,6 +34,31 @@ spec:
   - toEntities: [world]
 `;
 
+/** Some of the pods by label, and all but a block of them by address. */
+function large(step: number): string {
+  const apps = Array.from({ length: pods / 2 }, (_, at) => `app-${at * 2 + (step % 2)}`);
+  const block = `10.0.0.${((step * podsPerBlock) % pods).toString()}/27`;
+  return `apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: warm-up-half}
+spec:
+  endpointSelector: {}
+  ingress:
+  - fromEndpoints:
+    - matchExpressions:
+      - {key: app, operator: In, values: [${apps.join(', ')}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: warm-up-block, namespace: default}
+spec:
+  podSelector: {}
+  ingress:
+  - from:
+    - ipBlock: {cidr: 0.0.0.0/0, except: [${block}]}
+`;
+}
+
 const nothing = {
   cidrGroups: () => [],
   services: () => [],
@@ -39,27 +67,39 @@ const nothing = {
   pods: () => [],
 };
 
-/** Touches no table. Some 250 ms for 40 runs, blocking: call it when nothing is urgent. */
-export function warmUpPolicy(runs = 40): void {
-  const compiler = new PolicyCompiler({
+/** A cluster of its own; touches no table. */
+export class PolicyWarmUp {
+  readonly #compiler = new PolicyCompiler({
     enablePolicy: 'default',
     allowLocalhost: true,
     cidrMatchesNodes: false,
     entriesMax: 16_384,
   });
-  for (const { id, labels } of reservedIdentities) compiler.upsertIdentity(id, labels);
-  const pod = 1000 as IdentityId;
-  compiler.upsertIdentity(pod, ['k8s:a=b', 'k8s:io.kubernetes.pod.namespace=default']);
-  compiler.setLocal({ subject: policySubject(pod, ''), identity: pod, ports: '' });
-  for (let run = 0; run < runs; run++) {
-    const result = parseDocuments(text);
-    if (result.kind === 'refused') throw new Error('the policy of the warm-up is refused');
-    const rows = result.policies.flatMap((policy) => ruleRows(policy, 'warm-up', run));
-    for (const row of rows) {
-      compiler.upsertRule(row, resolveRule(row.rule, nothing));
-      compiler.compile();
-      if (run % 2 === 1) compiler.deleteRule(row.key);
+  #steps = 0;
+
+  constructor() {
+    const compiler = this.#compiler;
+    for (const { id, labels } of reservedIdentities) compiler.upsertIdentity(id, labels);
+    for (let at = 0; at < pods; at++) {
+      const id = (1000 + at) as IdentityId;
+      const labels = ['k8s:a=b', `k8s:app=app-${at}`, 'k8s:io.kubernetes.pod.namespace=default'];
+      compiler.upsertIdentity(id, labels);
+      compiler.place(`10.0.0.${at}/32`, id);
+      if (at < 2) compiler.setLocal({ subject: policySubject(id, ''), identity: id, ports: '' });
     }
-    compiler.compile();
+  }
+
+  /** A few milliseconds, later less; blocking. */
+  step(): void {
+    const step = this.#steps++;
+    const result = parseDocuments(step % 2 === 0 ? plain : large(step >> 1));
+    if (result.kind === 'refused') throw new Error('a policy of the warm-up is refused');
+    const rows = result.policies.flatMap((policy) => ruleRows(policy, 'warm-up', step));
+    for (const row of rows) this.#compiler.upsertRule(row, resolveRule(row.rule, nothing));
+    this.#compiler.compile();
+    if (step % 8 < 6) return;
+    for (const row of rows) this.#compiler.deleteRule(row.key);
+    this.#compiler.sweep();
+    this.#compiler.compile();
   }
 }

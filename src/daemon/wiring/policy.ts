@@ -16,7 +16,7 @@ import {
 import { kernelPolicyTarget } from '../policy/kernel/policy-target.ts';
 import { PolicyReconciler } from '../policy/kernel/reconciler.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
-import { warmUpPolicy } from '../policy/warm-up.ts';
+import { PolicyWarmUp } from '../policy/warm-up.ts';
 import type { AgentConfig } from '../runtime/config.ts';
 import type { HealthReporter } from '../runtime/health.ts';
 import type { AgentTables } from '../tables.ts';
@@ -26,7 +26,7 @@ import type { AgentCore } from './core.ts';
 const sweepIntervalMs = 300_000;
 const rulesQuietMs = 300;
 
-const warmUpPieces = 40;
+const warmUpPieces = 60;
 const warmUpPauseMs = 25;
 
 export interface PolicyParts {
@@ -194,8 +194,9 @@ function reportFiles(report: HealthReporter, { policyFiles, policyRules }: Agent
 
 /** The first policies take the time that later ones do. In pieces: each holds the thread a moment. */
 export async function warmUpInPieces(signal: AbortSignal): Promise<void> {
+  const warmUp = new PolicyWarmUp();
   for (let piece = 0; piece < warmUpPieces && !signal.aborted; piece++) {
     await Bun.sleep(warmUpPauseMs);
-    warmUpPolicy(1);
+    warmUp.step();
   }
 }

@@ -33,10 +33,10 @@ class NumberedClass<S extends Membership> {
   }
 }
 
-/** Hears of every class that came or went, and from where to where one moved. */
+/** Hears of every class that came or went, and of every place that some left or came to. */
 interface ClassListener<S extends Membership> {
   onChange(changed: NumberedClass<S>): void;
-  onMove(from: PeerPlace<S>, to: PeerPlace<S>): void;
+  onMove(place: PeerPlace<S>): void;
 }
 
 export class PeerClassTable<S extends Membership> {
@@ -46,6 +46,8 @@ export class PeerClassTable<S extends Membership> {
   readonly #byLabel = new Map<MemberClass<S>, Map<PeerPlace<S>, NumberedClass<S>>>();
   readonly #byPlace = new Map<PeerPlace<S>, Set<NumberedClass<S>>>();
   readonly #byPeer = new Map<PeerNumber, NumberedClass<S>>();
+  /** Places that classes left or came to since the last `settle`. */
+  readonly #moved = new Set<PeerPlace<S>>();
   /** Without members since the last `settle`. */
   readonly #vacant = new Map<MemberClass<S>, NumberedClass<S>>();
 
@@ -124,10 +126,12 @@ export class PeerClassTable<S extends Membership> {
     return true;
   }
 
-  /** Forgets the classes that have no members any more. */
+  /** To be called when all peers are put: forgets the classes that have none any more. */
   settle(): void {
     for (const each of this.#vacant.values()) if (each.members.size === 0) this.#delete(each);
+    for (const place of this.#moved) this.#listener.onMove(place);
     this.#vacant.clear();
+    this.#moved.clear();
   }
 
   /** A class of the same identities that nobody needs where it was. */
@@ -136,7 +140,7 @@ export class PeerClassTable<S extends Membership> {
     if (found === undefined || found.members.size > 0 || isNone(label, place)) return undefined;
     this.#vacant.delete(label);
     this.#unlink(found);
-    this.#listener.onMove(found.place, place);
+    this.#moved.add(found.place).add(place);
     found.place = place;
     this.#link(found);
     return found;

@@ -387,10 +387,7 @@ export class SelectorCache {
         this.#touch(label.selectors, isWide);
         this.#touch(place.selectors, isWide);
       },
-      onMove: (from, to) => {
-        this.#touch(from.selectors, isWide);
-        this.#touch(to.selectors, isWide);
-      },
+      onMove: (place) => this.#touch(place.selectors, isWide),
     });
   }
 

@@ -56,7 +56,8 @@ export class PolicyReconciler implements Disposable {
   };
   readonly #maps = new Map<DesiredPolicyRow['entries'], EntryMap>();
   readonly #subscriptions: Disposable[];
-  readonly #lingering: Linger<string>;
+  /** By subject, which is text, and by peer, which is a number. */
+  readonly #lingering: Linger<Key>;
   readonly #pending = {
     policies: new Map<PolicySubject, DesiredPolicyRow>(),
     peers: new Map<PeerNumber, PeerRow>(),
@@ -242,12 +243,12 @@ export class PolicyReconciler implements Disposable {
   #read(): boolean {
     const before = this.#news;
     for (const { key, row } of this.#readers.policies.next()) {
-      if (row === undefined) this.#lingering.hold(`policy ${key}`, () => this.#dropPolicy(key));
+      if (row === undefined) this.#lingering.hold(key, () => this.#dropPolicy(key));
       else this.#takePolicy(row);
     }
     for (const { key, row } of this.#readers.peers.next()) {
       const peer = key as PeerNumber;
-      if (row === undefined) this.#lingering.hold(`peer ${key}`, () => this.#dropPeer(peer));
+      if (row === undefined) this.#lingering.hold(peer, () => this.#dropPeer(peer));
       else this.#takePeer(row);
     }
     for (const { key, row } of this.#readers.sets.next()) {
@@ -266,7 +267,7 @@ export class PolicyReconciler implements Disposable {
   }
 
   #takePolicy(row: DesiredPolicyRow): void {
-    this.#lingering.release(`policy ${row.subject}`);
+    this.#lingering.release(row.subject);
     if (row.status.kind !== 'done') this.#pending.policies.set(row.subject, row);
     const before = this.#policies.get(row.policyId);
     this.#slotOf.set(row.subject, row.policyId);
@@ -287,7 +288,7 @@ export class PolicyReconciler implements Disposable {
   }
 
   #takePeer(row: PeerRow): void {
-    this.#lingering.release(`peer ${row.peer}`);
+    this.#lingering.release(row.peer);
     if (row.status.kind !== 'done') this.#pending.peers.set(row.peer, row);
     const before = this.#peers.get(row.peer);
     this.#peers.set(row.peer, row);
