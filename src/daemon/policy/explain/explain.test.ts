@@ -1,46 +1,25 @@
 /**
- * Near misses and what would change a verdict, by example; `test/oracle/explain.test.ts` has the
+ * Near misses and what would change a verdict, by example; `test/policy/explain.test.ts` has the
  * rest: that explanations and verdicts agree.
  */
 import { describe, expect, test } from 'bun:test';
-import { parseDocuments } from '../parse/parse.ts';
 import { considerations, nearMisses, type Question } from './explain.ts';
 import { changeOf } from './explain-change.ts';
+import { ciliumDocument, fixtureModel, podDocument, tieredDocument } from './manifest-fixture.ts';
 import { OfflineCluster } from './offline.ts';
-import { entriesUnlimited, manifestModel } from './offline-model.ts';
-
-function pod(name: string, address: string, ports: object[] = []): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'default', labels: { app: name } },
-    spec: { containers: [{ name: 'main', ports }] },
-    status: { podIP: address },
-  };
-}
 
 const pods = [
-  pod('frontend', '10.0.1.1'),
-  pod('backend', '10.0.1.2', [{ name: 'http', containerPort: 8080 }]),
-  pod('intruder', '10.0.1.3'),
+  podDocument('frontend', '10.0.1.1'),
+  podDocument('backend', '10.0.1.2', { ports: [{ name: 'http', containerPort: 8080 }] }),
+  podDocument('intruder', '10.0.1.3'),
 ];
 
 function policy(name: string, spec: object): object {
-  return {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name, namespace: 'default' },
-    spec: { endpointSelector: { matchLabels: { app: 'backend' } }, ...spec },
-  };
+  return ciliumDocument(name, { endpointSelector: { matchLabels: { app: 'backend' } }, ...spec });
 }
 
 function guard(rules: object[]): object {
-  return {
-    apiVersion: 'policy.networking.k8s.io/v1alpha2',
-    kind: 'ClusterNetworkPolicy',
-    metadata: { name: 'guard' },
-    spec: { tier: 'Admin', priority: 5, subject: { namespaces: {} }, ingress: rules },
-  };
+  return tieredDocument('guard', rules);
 }
 
 const fromFrontend = { fromEndpoints: [{ matchLabels: { app: 'frontend' } }] };
@@ -49,22 +28,7 @@ const allowsFrontend = policy('allows-frontend', { ingress: [{ ...fromFrontend, 
 const everybody = { pods: { namespaceSelector: {}, podSelector: {} } };
 
 function clusterOf(...documents: object[]): OfflineCluster {
-  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...pods, ...documents] });
-  const parsed = parseDocuments(text);
-  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
-  const model = manifestModel(parsed.policies, parsed.objects, {
-    enablePolicy: 'default',
-    allowLocalhost: true,
-    cidrMatchesNodes: false,
-    entriesMax: entriesUnlimited,
-    cluster: 'default',
-    localNode: undefined,
-    identityLabels: ({ labels, namespace }) => [
-      ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
-      `k8s:io.kubernetes.pod.namespace=${namespace}`,
-    ],
-  });
-  return new OfflineCluster(model);
+  return new OfflineCluster(fixtureModel([...pods, ...documents]));
 }
 
 function ingress(cluster: OfflineCluster, from: string, port: number, proto = 6): Question {
