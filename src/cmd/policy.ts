@@ -4,6 +4,7 @@
  */
 import type { Command } from './command.ts';
 import {
+  auditNotes,
   exitNotes,
   externalFlag,
   fileFlag,
@@ -40,7 +41,7 @@ const whyCommand: Command = {
     ['cilium policy why 10.0.0.9 [fd00::1]:icmp', 'addresses; a ping'],
     ['cilium policy why frontend backend', 'which ports are open'],
   ],
-  notes: exitNotes,
+  notes: `${auditNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/why.ts')).why(invocation),
 };
 
@@ -103,7 +104,7 @@ const matrixCommand: Command = {
     ],
     ['cilium policy matrix -p icmp', 'who can ping whom on this node'],
   ],
-  notes: exitNotes,
+  notes: `${auditNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/matrix.ts')).matrix(invocation),
 };
 

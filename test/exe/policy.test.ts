@@ -211,6 +211,7 @@ describe('matrix', () => {
       port: 8080,
       protocol: 'TCP',
       verdict: 'denied',
+      audit: false,
       egress: { verdict: 'allowed', rules: [] },
       ingress: {
         verdict: 'denied',
@@ -447,6 +448,49 @@ describe('with an agent', () => {
     expect(suggested.stdout).not.toContain('intruder');
     writeFileSync(join(folder, 'live.yaml'), suggested.stdout);
     expect(live('simulate', '-f', 'live.yaml', '--last', '500').code).toBe(0);
+  });
+
+  test('a denial that is only audited is told as one, by endpoint and by agent', async () => {
+    const audit = async (path: string, PolicyAuditMode: string) => {
+      const body = JSON.stringify({ options: { PolicyAuditMode } });
+      expect((await node.rest('PATCH', path, body)).status).toBe(200);
+    };
+    const asked = ['why', 'intruder', 'backend:8080'];
+    const heading = (name: string) => live('why', name, 'backend:9090').stdout.split('\n')[0];
+    const denied = 'denied: default/frontend -> default/backend 9090/TCP';
+    expect(live('matrix').stdout).not.toContain('audited');
+    const { id } = (await node.endpoints()).find(
+      (one) => one.status['external-identifiers']['k8s-pod-name'] === 'backend',
+    );
+    const expectAudited = async () => {
+      const { stdout, code } = live(...asked);
+      expect(stdout).toStartWith('audited: would be denied: default/intruder -> default/backend');
+      expect(stdout).toContain('; only audited, so it goes on\n');
+      expect(code).toBe(1);
+      expect(JSON.parse(live(...asked, '-o', 'json').stdout)).toMatchObject({
+        ...{ verdict: 'denied', audit: true },
+        ...{ egress: { audit: false }, ingress: { verdict: 'denied', audit: true } },
+      });
+      const pairs = live('matrix', '-p', '8080', '-o', 'list').stdout;
+      expect(pairs).toMatch(/intruder +default\/backend +8080\/TCP +audited: would be denied by /);
+      expect(live('matrix', '-p', '8080').stdout).toMatch(
+        /audited: would be denied, (.|\n)*intruder a /,
+      );
+      const outcome = await (await node.traffic(pods.intruder)).call('connect', {
+        host: pods.backend.address[4],
+        port: 8080,
+      });
+      expect(outcome.result).toBe('echo');
+    };
+    await audit(`/endpoint/${id}/config`, 'Enabled');
+    await eventually('the endpoint to be audited', () => heading('frontend') !== denied);
+    await expectAudited();
+    await audit(`/endpoint/${id}/config`, 'Disabled');
+    await eventually('the endpoint to be enforced', () => heading('frontend') === denied);
+    await audit('/config', 'Enabled');
+    await expectAudited();
+    await audit('/config', 'Disabled');
+    expect(heading('frontend')).toBe(denied);
   });
 
   test('dbg policy wait', async () => {

@@ -13,6 +13,10 @@ export const exitCode = { fine: 0, negative: 1, usage: 2, unreachable: 3 } as co
 export const exitNotes =
   'Exit status: 0 allowed or fine; 1 denied, different or not valid; 2 usage or input that cannot be read; 3 no agent.';
 
+/** For the help of commands that tell verdicts of an agent. */
+export const auditNotes =
+  'The verdict and the exit status are what policy says. Where the agent or an endpoint only audits (PolicyAuditMode), a denial is told as "audited: would be denied", in JSON as "audit": true: it goes on.';
+
 export const fileFlag: Flag = {
   name: 'file',
   short: 'f',

@@ -23,22 +23,23 @@ export function whyText(answers: readonly Answer[], withDocument: boolean): stri
 }
 
 /** What must be the same for one text to stand for both families. */
-function likenessOf({ verdict, open = '', egress, ingress }: Answer): string {
+function likenessOf({ verdict, audit, open = '', egress, ingress }: Answer): string {
   const sides = [egress, ingress].map((each) => [
     each?.verdict,
     each?.rules,
     each?.passed,
     each?.misses.map(({ rule, path, failed }) => [rule, path, failed]),
   ]);
-  return JSON.stringify([verdict, open.replaceAll('ICMPv6', 'ICMP'), sides]);
+  return JSON.stringify([verdict, audit, open.replaceAll('ICMPv6', 'ICMP'), sides]);
 }
 
 function body(answer: Answer, withDocument: boolean): string {
-  const { from, to, verdict, explained, open } = answer;
+  const { from, to, verdict, audit, explained, open } = answer;
   const lines: string[] = [];
-  if (open === undefined) lines.push(`${verdict}: ${from} -> ${to} ${explained}`);
+  const word = audit ? `audited: would be ${verdict}` : verdict;
+  if (open === undefined) lines.push(`${word}: ${from} -> ${to} ${explained}`);
   else {
-    lines.push(`${verdict}: ${from} -> ${to}, any port`);
+    lines.push(`${word}: ${from} -> ${to}, any port`);
     lines.push(`open: ${open}`);
     if (verdict === 'partly allowed') lines.push(`the rest, at the example of ${explained}:`);
   }
@@ -65,11 +66,12 @@ function side(direction: Side, own: string, found: SideAnswer | undefined): stri
   return lines;
 }
 
-function sentence({ verdict, enforced, default: isDefault, by, rules }: SideAnswer): string {
+function sentence({ verdict, audit, enforced, default: isDefault, by, rules }: SideAnswer): string {
   const isImplicit = rules.every((rule) => rule.startsWith('implicit:'));
   if (!enforced) return 'allowed, no policy applies';
   if (verdict === 'denied') {
-    return isDefault ? `denied, nothing allows it; default deny by ${by}` : `denied by ${by}`;
+    const why = isDefault ? `, nothing allows it; default deny by ${by}` : ` by ${by}`;
+    return `denied${why}${audit ? '; only audited, so it goes on' : ''}`;
   }
   if (/^allow-any-/.test(by)) return 'allowed, nothing denies it and no policy denies by default';
   return isImplicit ? `allowed: ${by}` : `allowed by ${by}`;

@@ -50,6 +50,8 @@ export interface OfflineModel {
   readonly hostPods: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
+  /** The pods, and `host`, whose denials are only told of (`policy-audit-mode`). */
+  readonly audited: ReadonlySet<string>;
 }
 
 /** What a pod's owner and the cluster say about a pod. */
@@ -68,6 +70,9 @@ export interface ManifestConfig extends PolicyConfig {
   /** The labels of a pod's identity, sorted. */
   readonly identityLabels: (pod: PodFacts) => readonly string[];
 }
+
+/** The node that is looked from, as an end. */
+export const hostName = 'host';
 
 /** More entries than any policy has. */
 export const entriesUnlimited = 2 ** 31;
@@ -136,6 +141,7 @@ export function manifestModel(
       .filter((pod) => pod.hostNetwork)
       .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
     nodeLabels: undefined,
+    audited: new Set(),
   };
 }
 

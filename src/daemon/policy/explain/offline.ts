@@ -24,7 +24,7 @@ import {
   type PolicySubject,
   policySubject,
 } from '../table.ts';
-import { hostPrefixText, type OfflineModel, type OfflinePod } from './offline-model.ts';
+import { hostName, hostPrefixText, type OfflineModel, type OfflinePod } from './offline-model.ts';
 
 /** One end of a connection. */
 export interface End {
@@ -48,14 +48,17 @@ export interface SideVerdict {
 }
 
 export interface PairVerdict {
+  /** What policy says. */
   readonly allowed: boolean;
+  /** Denied, and let through: each side that denies is only audited. */
+  readonly audit: boolean;
   /** Undefined where the end has no policy. */
   readonly egress: SideVerdict | undefined;
   readonly ingress: SideVerdict | undefined;
 }
 
 const open: SideVerdict = { enforced: false, allowed: true, isDefault: false, policies: [] };
-const itself: PairVerdict = { allowed: true, egress: open, ingress: open };
+const itself: PairVerdict = { allowed: true, audit: false, egress: open, ingress: open };
 /** For examples in documents: nobody's. The first that no rule names is `world`. */
 const nobodys: Readonly<Record<Family, readonly string[]>> = {
   4: ['192.0.2.1', '198.51.100.1', '203.0.113.1', '233.252.0.1', '198.18.0.1', '8.8.4.4'],
@@ -147,7 +150,18 @@ export class OfflineCluster {
     if (from.pod !== undefined && from.name === to.name) return itself;
     const egress = this.#side('egress', from, to, proto, port);
     const ingress = this.#side('ingress', to, from, proto, port);
-    return { allowed: egress?.allowed !== false && ingress?.allowed !== false, egress, ingress };
+    const deniers = [
+      ...(egress?.allowed === false ? [from] : []),
+      ...(ingress?.allowed === false ? [to] : []),
+    ];
+    const allowed = deniers.length === 0;
+    const audit = !allowed && deniers.every((end) => this.isAudited(end));
+    return { allowed, audit, egress, ingress };
+  }
+
+  /** Whether what the end's policy denies goes on. */
+  isAudited({ pod, subject }: End): boolean {
+    return subject !== undefined && this.model.audited.has(pod?.name ?? hostName);
   }
 
   /** Ends with the same text are judged the same, as either end of a connection. */
@@ -246,8 +260,9 @@ export class OfflineCluster {
     const subject = identity === identityHost ? this.#hostSubject : undefined;
     const end = { name: text, address: text, family, identity, pod: undefined, subject };
     this.#byAddress.set(text, end);
-    if (identity === identityHost && !this.#ends.has(`host ${family}`)) {
-      this.#ends.set(`host ${family}`, { ...end, name: 'host' });
+    const hostKey = `${hostName} ${family}`;
+    if (identity === identityHost && !this.#ends.has(hostKey)) {
+      this.#ends.set(hostKey, { ...end, name: hostName });
     }
   }
 
@@ -286,7 +301,7 @@ export class OfflineCluster {
   }
 
   #special(name: string, family: Family): End | undefined {
-    if (name === 'host') {
+    if (name === hostName) {
       const subject = this.#hostSubject;
       return { name, address: '', family, identity: identityHost, pod: undefined, subject };
     }
