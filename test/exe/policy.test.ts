@@ -383,7 +383,7 @@ describe('with an agent', () => {
     }
   });
 
-  test('one policy in two files, and one for nodes without a host firewall, are problems', async () => {
+  test('what of the policies is not as it is meant is a problem: two files, equal priorities, nodes without a firewall', async () => {
     const forNodes = {
       apiVersion: 'cilium.io/v2',
       kind: 'CiliumClusterwideNetworkPolicy',
@@ -398,6 +398,21 @@ describe('with an agent', () => {
     await node.changePolicy(() => node.writePolicy('again.yaml', forNodes));
     const idle = 'not carried out without enable-host-firewall: nodes';
     await eventually('a policy for nodes to be told', async () => (await message()).includes(idle));
+    const denies = ['one', 'other'].map((name) => ({
+      apiVersion: 'policy.networking.k8s.io/v1alpha2',
+      kind: 'ClusterNetworkPolicy',
+      metadata: { name },
+      spec: {
+        ...{ tier: 'Admin', priority: 7, subject: { namespaces: {} } },
+        ingress: [{ action: 'Deny', from: [{ namespaces: { matchLabels: { of: name } } }] }],
+      },
+    }));
+    await node.changePolicy(() => node.writePolicy('again.yaml', denies));
+    const equal = 'comes first: one and other (tier Admin, priority 7)';
+    await eventually('equal priorities to be told', async () => (await message()).includes(equal));
+    expect((await node.run(['status'], 'node', { CILIUM_SOCK: node.socketPath })).stdout).toContain(
+      equal,
+    );
     await node.changePolicy(() => node.removePolicy('again.yaml'));
     await eventually('nothing to be told', async () => (await node.health()).state === 'Ok');
   });
