@@ -22,7 +22,7 @@ const whyCommand: Command = {
   positionals: [
     {
       name: 'from',
-      help: 'namespace/pod, pod, address, host, or world: one address that nobody has',
+      help: 'namespace/pod, pod, node, address, host, or world: one address that nobody has',
     },
     { name: 'to', help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE' },
   ],
@@ -38,6 +38,10 @@ const whyCommand: Command = {
     ['cilium policy why frontend backend:8080/tcp', 'two pods of this node'],
     ['cilium policy why -f cluster/ shop/web db/pg:5432', 'from manifests alone'],
     ['cilium policy why frontend world:443', 'to somewhere outside'],
+    [
+      'cilium policy why -f cluster/ --node one --enable-host-firewall world host:22',
+      "the node's own policy",
+    ],
     ['cilium policy why 10.0.0.9 [fd00::1]:icmp', 'addresses; a ping'],
     ['cilium policy why frontend backend', 'which ports are open'],
   ],

@@ -190,6 +190,82 @@ describe('why', () => {
   });
 });
 
+describe('the host firewall', () => {
+  const firewall = ['--node', 'one', '--enable-host-firewall'];
+  const nodeObject = (name: string, address: string) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels: { role: name } },
+    status: { addresses: [{ type: 'InternalIP', address }] },
+  });
+  const guard = {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumClusterwideNetworkPolicy',
+    metadata: { name: 'guard' },
+    spec: {
+      nodeSelector: { matchLabels: { role: 'one' } },
+      ingress: [
+        {
+          fromEndpoints: [{ matchLabels: { app: 'frontend' } }],
+          toPorts: [{ ports: [{ port: '22' }] }],
+        },
+      ],
+    },
+  };
+  const hosts = (...args: string[]) =>
+    policy([args[0] ?? '', '-f', 'cluster', '-f', 'nodes.yaml', ...args.slice(1)]);
+
+  beforeAll(() =>
+    write('nodes.yaml', nodeObject('one', '10.9.0.1'), nodeObject('two', '10.9.0.2'), guard),
+  );
+
+  test('judges what has the node as one end, by whichever name', () => {
+    for (const end of ['host', 'one', '10.9.0.1']) {
+      expect(hosts('why', ...firewall, 'frontend', `${end}:22`).code).toBe(0);
+      const denied = hosts('why', ...firewall, 'world', `${end}:22`);
+      expect(denied.stdout).toContain('default deny by CiliumClusterwideNetworkPolicy guard');
+      expect(denied.code).toBe(1);
+    }
+    const own = hosts('why', ...firewall, 'host', 'backend:8080');
+    expect(own.stdout).toContain(
+      "ingress of default/backend: allowed: the pod's own node may always",
+    );
+    expect(hosts('why', ...firewall, 'one', 'host:80').code).toBe(0);
+    expect(hosts('why', ...firewall, 'two', 'host:22').code).toBe(1);
+    expect(hosts('why', ...firewall, 'world', 'two:22').code).toBe(0);
+  });
+
+  test('is off unless it is asked for, as in an agent', () => {
+    const open = hosts('why', '--node', 'one', 'world', 'host:22');
+    expect(open.stdout).toContain('ingress of host: allowed, there is no host firewall');
+    expect(open.code).toBe(0);
+  });
+
+  test('in a matrix', () => {
+    const { stdout, code } = hosts(
+      ...['matrix', ...firewall, '-p', '22', '--ipv4', '--external', 'host', '--external', 'two'],
+    );
+    expect(stdout.split('\n').slice(2, 7)).toEqual([
+      '1 default/backend  - . . X .',
+      '2 default/frontend X - . . .',
+      '3 default/intruder X . - X .',
+      '4 host             . . . - .',
+      '5 two              X . . X',
+    ]);
+    expect(code).toBe(0);
+  });
+
+  test('a node that no document names is refused with those there are', () => {
+    const { stderr, code } = hosts('why', '--node', 'three', 'frontend', 'host:22');
+    expect(stderr).toContain('--node "three": there are one, two');
+    expect(code).toBe(2);
+    const none = policy(['matrix', '-f', 'cluster', '--node', 'one']);
+    expect(none.stderr).toContain('--node "one": no document names a node');
+    expect(none.code).toBe(2);
+    expect(hosts('matrix', '--enable-host-firewall').stderr).toContain('--node says which node');
+  });
+});
+
 describe('matrix', () => {
   test('a row for each pair, port and outside address', () => {
     const { stdout, code } = policy([

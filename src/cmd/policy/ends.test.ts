@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test';
+import { fixtureModel, podDocument } from '../../daemon/policy/explain/manifest-fixture.ts';
+import { OfflineCluster } from '../../daemon/policy/explain/offline.ts';
 import { endName, parsePort, splitTarget } from './ends.ts';
 
 describe('TO[:PORT/PROTO]', () => {
@@ -36,10 +38,16 @@ describe('TO[:PORT/PROTO]', () => {
 });
 
 test('names of ends', () => {
-  expect(endName('web', 'shop')).toBe('shop/web');
-  expect(endName('data/db', 'shop')).toBe('data/db');
-  expect(endName('host', 'shop')).toBe('host');
-  expect(endName('2001:DB8::0:1', 'shop')).toBe('2001:db8::1');
-  expect(() => endName('', 'shop')).toThrow();
+  const node = (name: string) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  const documents = [podDocument('both', '10.0.0.1'), node('both'), node('one')];
+  const cluster = new OfflineCluster(fixtureModel(documents));
+  const name = (text: string) => endName(cluster, text, 'default');
+  expect(name('web')).toBe('default/web');
+  expect(name('data/db')).toBe('data/db');
+  expect(name('host')).toBe('host');
+  expect(name('one')).toBe('one');
+  expect(name('both')).toBe('default/both');
+  expect(name('2001:DB8::0:1')).toBe('2001:db8::1');
+  expect(() => name('')).toThrow();
   expect(parsePort(undefined)).toEqual({ kind: 'any' });
 });

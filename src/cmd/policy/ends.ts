@@ -84,13 +84,16 @@ function parseIcmp(text: string, name: string, type: string | undefined): Writte
 }
 
 /** An end by its name on the command line. Throws `UsageError`. */
-export function endName(text: string, namespace: string): string {
-  if (text === '') throw new UsageError('an end has no name: a pod, an address, host or world');
+export function endName(cluster: OfflineCluster, text: string, namespace: string): string {
+  if (text === '') throw new UsageError(`an end has no name: ${endForms}`);
   const address = parseAddress(text);
   if (address !== undefined) return formatAddress(address);
   if (text === 'host' || text === 'world' || text.includes('/')) return text;
-  return `${namespace}/${text}`;
+  const pod = `${namespace}/${text}`;
+  return cluster.hasNode(text) && !cluster.has(pod) ? text : pod;
 }
+
+const endForms = 'a pod, a node, an address, host or world';
 
 /** The ends in every family that both have. Throws `UsageError` if there is none. */
 export function pairsOf(

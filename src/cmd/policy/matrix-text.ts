@@ -36,7 +36,7 @@ function mark(
   to: Party,
   ports: readonly WrittenPort[],
 ): string {
-  if (from === to && from.isPod) return '-';
+  if (from === to && from.isJudged) return '-';
   const marks = new Set<string>();
   for (const { verdict } of cellsOf(cluster, from, to, ports)) {
     marks.add(verdict.allowed ? '.' : verdict.audit ? 'a' : 'X');

@@ -35,7 +35,7 @@ export function matrix(invocation: Invocation): Promise<number> {
       families,
       flags.string('namespace'),
     );
-    if (!parties.some((party) => party.isPod)) throw new InputError([nobody]);
+    if (!parties.some((party) => party.isJudged)) throw new InputError([nobody]);
     checkNames(ports, cluster);
     if (form === 'table' && ports.length === 1) matrixGrid(cluster, parties, ports);
     else if (form === 'table' || form === 'list') matrixList(cluster, parties, ports);

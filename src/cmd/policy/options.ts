@@ -39,13 +39,18 @@ export const externalFlag: Flag = {
   name: 'external',
   kind: 'strings',
   hint: 'address',
-  help: 'an address outside of the cluster, world or host, to judge as well; may be repeated',
+  help: 'an address outside of the cluster, a node, world or host, to judge as well; may be repeated',
 };
 
 /** How an agent would judge; with an agent, its own configuration counts. */
 export const agentFlags: readonly Flag[] = [
   { name: 'cluster-name', kind: 'string', help: "with files: the cluster's name" },
   { name: 'node', kind: 'string', help: 'with files: the node that is the host' },
+  {
+    name: 'enable-host-firewall',
+    kind: 'boolean',
+    help: 'with files: policies with a nodeSelector are in force on the node of --node',
+  },
   {
     name: 'enable-policy',
     kind: 'string',

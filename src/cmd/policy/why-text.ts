@@ -55,7 +55,8 @@ function body(answer: Answer, withDocument: boolean): string {
 
 function side(direction: Side, own: string, found: SideAnswer | undefined): string[] {
   const title = `${direction} of ${own}`;
-  if (found === undefined && own === 'host') return [`${title}: allowed, it has no host policy`];
+  if (found === undefined && own === 'host')
+    return [`${title}: allowed, there is no host firewall`];
   if (found === undefined) return [`${title}: allowed, not a pod: no policy here`];
   const lines = [`${title}: ${sentence(found)}`];
   for (const rule of found.passed) lines.push(`  passed on to the next tier by ${rule}`);

@@ -88,8 +88,8 @@ export function why(invocation: Invocation): Promise<number> {
     const cluster = new OfflineCluster(await loadModel(invocation));
     const pairs = pairsOf(
       cluster,
-      endName(fromText, namespace),
-      endName(target.name, namespace),
+      endName(cluster, fromText, namespace),
+      endName(cluster, target.name, namespace),
       familiesOf(invocation),
     );
     const asked = pairs.filter(

@@ -5,7 +5,7 @@
  */
 
 import type { ClusterObject } from '../../../k8s/object.ts';
-import type { ClusterObjectRow } from '../../cluster/table.ts';
+import { type ClusterObjectRow, nodeLabelTexts } from '../../cluster/table.ts';
 import type { EndpointRow } from '../../endpoint/table.ts';
 import {
   type IdentityId,
@@ -76,10 +76,6 @@ export function policyExport(sources: ExportSources): PolicyExport {
   const { revision, cluster, nodeName, config, audit, hostFirewall } = sources;
   const objects = [...sources.objects].map((row) => row.object);
   const node = objects.find((one) => one.kind === 'Node' && one.name === nodeName);
-  const labels = node?.kind === 'Node' ? node.labels : {};
-  const nodeLabels = Object.entries(labels).map(([key, value]) =>
-    value === '' ? `k8s:${key}` : `k8s:${key}=${value}`,
-  );
   return {
     version: formVersion,
     revision,
@@ -106,7 +102,7 @@ export function policyExport(sources: ExportSources): PolicyExport {
       namespace,
       podName,
     })),
-    ...(hostFirewall ? { nodeLabels } : {}),
+    ...(hostFirewall ? { nodeLabels: nodeLabelTexts(node) } : {}),
   };
 }
 

@@ -13,6 +13,7 @@ export const fixtureOptions: LintOptions = {
   entriesMax: entriesUnlimited,
   cluster: 'default',
   localNode: undefined,
+  hostFirewall: false,
   identityLabels: ({ labels, namespace, namespaceLabels }) =>
     [
       ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),

@@ -7,6 +7,7 @@
 
 import { type ClusterObject, type Labels, objectKey, type PodObject } from '../../../k8s/object.ts';
 import { type Family, parseAddress, requireAddress } from '../../../net/address.ts';
+import { nodeLabelTexts } from '../../cluster/table.ts';
 import {
   type IdentityId,
   identityHost,
@@ -67,6 +68,8 @@ export interface ManifestConfig extends PolicyConfig {
   readonly cluster: string;
   /** The node whose addresses are the host; others are remote nodes. */
   readonly localNode: string | undefined;
+  /** Policies for nodes are carried out on the local node (`enable-host-firewall`). */
+  readonly hostFirewall: boolean;
   /** The labels of a pod's identity, sorted. */
   readonly identityLabels: (pod: PodFacts) => readonly string[];
 }
@@ -128,6 +131,7 @@ export function manifestModel(
         addresses: pod.addresses,
       };
     });
+  const localNode = objects.find((one) => one.kind === 'Node' && one.name === config.localNode);
   const { enablePolicy, allowLocalhost, cidrMatchesNodes, cluster } = config;
   return {
     config: { enablePolicy, allowLocalhost, cidrMatchesNodes, entriesMax: entriesUnlimited },
@@ -140,7 +144,7 @@ export function manifestModel(
     hostPods: pods
       .filter((pod) => pod.hostNetwork)
       .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
-    nodeLabels: undefined,
+    nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
     audited: new Set(),
   };
 }

@@ -5,6 +5,7 @@
  * Behind `cilium policy`.
  */
 
+import type { NodeObject } from '../../../k8s/object.ts';
 import { type Family, formatAddress, parseAddress, requireAddress } from '../../../net/address.ts';
 import { hostPrefix, prefixContains, requirePrefix } from '../../../net/prefix.ts';
 import { clusterObjects } from '../../cluster/table.ts';
@@ -28,7 +29,7 @@ import { hostName, hostPrefixText, type OfflineModel, type OfflinePod } from './
 
 /** One end of a connection. */
 export interface End {
-  /** `namespace/name` of a pod, `host`, `world`, else the address. */
+  /** `namespace/name` of a pod, the name of a node, `host`, `world`, else the address. */
   readonly name: string;
   readonly address: string;
   readonly family: Family;
@@ -118,8 +119,8 @@ export class OfflineCluster {
   }
 
   /**
-   * A pod by `namespace/name`, an address, `host` or `world`, in a family. Undefined if there is no
-   * such end. An address that nobody has is an end outside of the cluster.
+   * A pod by `namespace/name`, a node, an address, `host` or `world`, in a family. Undefined if there
+   * is no such end. An address that nobody has is an end outside of the cluster.
    */
   end(name: string, family?: Family): End | undefined {
     const address = parseAddress(name);
@@ -144,10 +145,21 @@ export class OfflineCluster {
     return pods.some((pod) => pod.name === name) || hostPods.some((pod) => pod.name === name);
   }
 
+  hasNode(name: string): boolean {
+    return this.#nodeOf(name) !== undefined;
+  }
+
+  #nodeOf(name: string): NodeObject | undefined {
+    return this.model.objects.find(
+      (one): one is NodeObject => one.kind === 'Node' && one.name === name,
+    );
+  }
+
   /** `port` is the ICMP type for ICMP. The answer is shared: nobody changes it. */
   judge(from: End, to: End, proto: number, port: number): PairVerdict {
-    // A pod reaches itself without leaving.
+    // A pod reaches itself without leaving, and so does the node.
     if (from.pod !== undefined && from.name === to.name) return itself;
+    if (from.identity === identityHost && to.identity === identityHost) return itself;
     const egress = this.#side('egress', from, to, proto, port);
     const ingress = this.#side('ingress', to, from, proto, port);
     const deniers = [
@@ -305,7 +317,12 @@ export class OfflineCluster {
       const subject = this.#hostSubject;
       return { name, address: '', family, identity: identityHost, pod: undefined, subject };
     }
-    if (name !== 'world') return undefined;
+    if (name !== 'world') {
+      const address = this.#nodeOf(name)?.addresses.find(
+        (each) => requireAddress(each).family === family,
+      );
+      return address === undefined ? undefined : { ...this.#endAt(address), name };
+    }
     const [address = ''] = nobodys[family]
       .map((text) => ({ text, blocks: this.#blocksAround(text) }))
       .sort((a, b) => a.blocks - b.blocks)
