@@ -31,7 +31,11 @@ const whyCommand: Command = {
     namespaceFlag,
     ipv4Flag,
     ipv6Flag,
-    { name: 'suggest', kind: 'boolean', help: 'print the rule that would allow it, as YAML' },
+    {
+      name: 'suggest',
+      kind: 'boolean',
+      help: 'print the rule that would allow it, as YAML; without a port, for every port',
+    },
     outputFlag,
   ],
   examples: [

@@ -167,6 +167,19 @@ describe('why', () => {
     expect(after.code).toBe(0);
   });
 
+  test('where nothing can be suggested it is said', () => {
+    write('deny-rule.yaml', {
+      ...denyAll,
+      spec: { ...denyAll.spec, ingressDeny: [{ fromEndpoints: [{}] }] },
+    });
+    const denied = why('-f', 'deny-rule.yaml', 'frontend', 'backend', '--suggest').stdout;
+    expect(denied).toContain('#   nothing to add: a rule that denies comes before');
+    expect(why('frontend', 'intruder', '--suggest').stdout).toContain('# nothing to suggest');
+    const anyPort = why('intruder', 'backend', '--suggest').stdout;
+    expect(anyPort).toContain('app: intruder');
+    expect(anyPort).not.toContain('toPorts');
+  });
+
   test('JSON names the rules', () => {
     const { stdout, code } = why('frontend', 'backend:http', '-o', 'json');
     expect(JSON.parse(stdout)).toMatchObject({

@@ -89,11 +89,12 @@ function changes(answer: Answer, withDocument: boolean): string[] {
     if (found === undefined || found.verdict !== wanted) return [];
     return change(direction, own, found, withDocument);
   });
+  if (withDocument && verdict === 'allowed') return ['nothing to suggest: it is allowed'];
   return lines.length === 0 ? [] : ['what would change it:', ...lines];
 }
 
 function change(direction: Side, own: string, found: SideAnswer, withDocument: boolean): string[] {
-  const { kind, rules, document, becomes, becauseOf } = found.change;
+  const { kind, rules, document, becomes, becauseOf, obstacle } = found.change;
   const because = becauseOf.length === 0 ? 'nothing speaks about it' : becauseOf.join(', ');
   switch (kind) {
     case 'add': {
@@ -103,11 +104,14 @@ function change(direction: Side, own: string, found: SideAnswer, withDocument: b
     }
     case 'remove': {
       const still = becomes === found.verdict ? 'still ' : '';
-      return [`  without ${rules.join(', ')}: ${still}${becomes} (${because})`];
+      return [
+        `  without ${rules.join(', ')}: ${still}${becomes} (${because})`,
+        ...(withDocument && obstacle !== undefined ? [`  nothing to add: ${obstacle}`] : []),
+      ];
     }
     case 'select':
       return [`  a policy with ${direction} that selects ${own} and does not allow it`];
     case 'none':
-      return [`  no single rule for ${direction} of ${own}: ${because}`];
+      return [`  no single rule for ${direction} of ${own}: ${obstacle ?? because}`];
   }
 }

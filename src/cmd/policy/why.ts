@@ -156,7 +156,7 @@ export function answerOf(cluster: OfflineCluster, pair: Pair, l4: L4 | undefined
     audit: closed.length > 0 && closed.every((each) => verdictAt(each).audit),
     open: open.length === 0 ? 'nothing' : formatSegments(open),
     explained: formatSegments([example]),
-    ...sidesOf(cluster, pair, at),
+    ...sidesOf(cluster, pair, { ...at, anyPort: true }),
   };
 }
 
@@ -164,12 +164,16 @@ function namesOf({ from, to, family }: Pair) {
   return { from: from.name, to: to.name, family };
 }
 
-function sidesOf(cluster: OfflineCluster, { from, to }: Pair, { proto, port }: L4) {
-  const verdict = cluster.judge(from, to, proto, port);
+function sidesOf(
+  cluster: OfflineCluster,
+  { from, to }: Pair,
+  { anyPort = false, ...l4 }: L4 & { readonly anyPort?: boolean },
+) {
+  const verdict = cluster.judge(from, to, l4.proto, l4.port);
   const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) => {
     const side = verdict[direction];
     const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
-    return side && sideOf(cluster, { direction, own, peer, proto, port }, side);
+    return side && sideOf(cluster, { direction, own, peer, ...l4, anyPort }, side);
   });
   return { egress, ingress };
 }

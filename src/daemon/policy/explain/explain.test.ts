@@ -149,6 +149,74 @@ describe('what would change it', () => {
     });
   });
 
+  test('a denial of the last tier: a rule before it, which closes nothing else', () => {
+    const base = tieredDocument('base', [{ action: 'Deny', from: [everybody] }], {
+      tier: 'Baseline',
+    });
+    const change = changeOf(clusterOf(base), ingress(clusterOf(base), 'default/intruder', 80));
+    expect(change).toMatchObject({ kind: 'add', becomes: 'allowed' });
+    const after = clusterOf(base, change.document!);
+    const judge = (from: string, port: number) =>
+      after.judge(after.end(from)!, after.end('default/backend')!, 6, port).allowed;
+    expect(judge('default/intruder', 80)).toBe(true);
+    expect(judge('default/intruder', 81)).toBe(false);
+    expect(judge('default/frontend', 80)).toBe(false);
+    expect(judge('192.0.2.1', 80)).toBe(true);
+  });
+
+  test('without a port it is a rule for all of them', () => {
+    const cluster = clusterOf(allowsFrontend);
+    const question = { ...ingress(cluster, 'default/intruder', 1), anyPort: true };
+    const after = clusterOf(allowsFrontend, changeOf(cluster, question).document!);
+    const ends = [after.end('default/intruder')!, after.end('default/backend')!] as const;
+    expect([80, 9090].map((port) => after.judge(...ends, 6, port).allowed)).toEqual([true, true]);
+    expect(after.judge(...ends, 1, 8).allowed).toBe(true);
+  });
+
+  test('why nothing can be added', () => {
+    const denied = clusterOf(guard([{ action: 'Deny', from: [everybody] }]));
+    expect(changeOf(denied, ingress(denied, 'default/frontend', 80)).obstacle).toBe(
+      'a rule that denies comes before every CiliumNetworkPolicy that allows',
+    );
+    const required = clusterOf(
+      policy('required', { ingress: [{ fromRequires: [{ matchLabels: { app: 'nobody' } }] }] }),
+    );
+    expect(changeOf(required, ingress(required, 'default/frontend', 80))).toMatchObject({
+      kind: 'none',
+      obstacle:
+        'the least rule that would is not enough: CiliumNetworkPolicy/default/allow-backend-from-frontend#0:ingress, CiliumNetworkPolicy/default/required#0:ingress',
+    });
+  });
+
+  test('the node gets a rule that selects it alone, if its labels can', () => {
+    const closed = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'closed' },
+      spec: { nodeSelector: {}, ingress: [] },
+    };
+    const nodeWith = (labels: object) =>
+      new OfflineCluster(
+        fixtureModel(
+          [...pods, closed, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'one', labels } }],
+          { localNode: 'one', hostFirewall: true },
+        ),
+      );
+    const changeOn = (cluster: OfflineCluster) => {
+      const [own, peer] = [cluster.end('host')!, cluster.end('default/frontend')!];
+      return changeOf(cluster, { direction: 'ingress', own, peer, proto: 6, port: 22 });
+    };
+    expect(changeOn(nodeWith({}))).toMatchObject({
+      kind: 'none',
+      obstacle: 'the node has no label kubernetes.io/hostname to select it alone by',
+    });
+    expect(changeOn(nodeWith({ 'kubernetes.io/hostname': 'one' }))).toMatchObject({
+      kind: 'add',
+      becomes: 'allowed',
+      document: { spec: { nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'one' } } } },
+    });
+  });
+
   test('where no policy applies, one that selects the end would', () => {
     const cluster = clusterOf();
     const change = changeOf(cluster, ingress(cluster, 'default/frontend', 8080));
