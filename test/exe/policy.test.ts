@@ -597,6 +597,29 @@ describe('with an agent', () => {
     expect(heading('frontend')).toBe(denied);
   });
 
+  test('dbg bpf policy get shows the blocks behind peers', async () => {
+    const fromBlock = ciliumPolicy('block', {
+      endpointSelector: { matchLabels: { app: 'backend' } },
+      ingress: [{ fromCIDRSet: [{ cidr: '192.0.2.0/24', except: ['192.0.2.128/25'] }] }],
+    });
+    await node.changePolicy(() => node.writePolicy('block.yaml', fromBlock));
+    const { id } = (await node.endpoints()).find(
+      (one) => one.status['external-identifiers']['k8s-pod-name'] === 'backend',
+    );
+    const get = ['dbg', 'bpf', 'policy', 'get', String(id)];
+    const environment = { CILIUM_SOCK: node.socketPath };
+    const { stdout } = await node.run(get, 'node', environment);
+    expect(stdout).toMatch(/in 192\.0\.2\.0\/24 *\n +except 192\.0\.2\.128\/25/);
+    const rows = JSON.parse((await node.run([...get, '-o', 'json'], 'node', environment)).stdout);
+    expect(rows).toContainEqual(
+      expect.objectContaining({
+        identity: 9,
+        blocks: { in: ['192.0.2.0/24'], except: ['192.0.2.128/25'] },
+      }),
+    );
+    await node.changePolicy(() => node.removePolicy('block.yaml'));
+  });
+
   test('dbg policy wait', async () => {
     const wait = (revision: number, ...more: string[]) =>
       Bun.spawnSync([
