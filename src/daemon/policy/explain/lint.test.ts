@@ -45,6 +45,25 @@ describe('warnings', () => {
     expect(warningsOf(idle)).toEqual([]);
   });
 
+  test('of a namespace whose pods are not among the documents nothing is known', () => {
+    const elsewhere = { ...cilium({ ingress: [] }), metadata: { name: 'x', namespace: 'shop' } };
+    expect(warningsOf(pod, elsewhere)).toEqual([]);
+    const subject = (labels: object) => ({
+      ...tieredDocument('by-label', []),
+      spec: {
+        ...{ tier: 'Admin', priority: 1, ingress: [{ action: 'Deny', ...everybody }] },
+        subject: { namespaces: { matchLabels: labels } },
+      },
+    });
+    expect(warningsOf(pod, subject({ team: 'a' }))).toEqual([]);
+    const clusterwide = {
+      ...cilium({ endpointSelector: { matchLabels: { app: 'gone' } }, ingress: [] }),
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'x' },
+    };
+    expect(warningsOf(pod, clusterwide)).toEqual(['spec: selects none of the pods']);
+  });
+
   test('references to what is not there', () => {
     const from = { fromCIDRSet: [{ cidrGroupRef: 'offices' }] };
     const group = {

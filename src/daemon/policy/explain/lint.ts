@@ -171,23 +171,32 @@ function coversPort(outer: PortMatch, inner: PortMatch): boolean {
   return outer.first <= inner.first && inner.last <= outer.last;
 }
 
-/** Rules that select none of the pods, if there are any pods. */
+/** Rules that select none of the pods. Of a namespace without pods in the documents nothing is known. */
 function idleRules(
   policies: readonly ParsedPolicy[],
   objects: readonly ClusterObject[],
   options: LintOptions,
 ): Warning[] {
   const sets = podLabels(objects, options);
-  if (sets.length === 0) return [];
   return policies.flatMap((policy) =>
     policy.rules.flatMap((rule, index): Warning[] => {
       if (rule.subjectKind === 'node') return [];
-      if (sets.some((labels) => selects(rule.subject, labels))) return [];
+      const where = namespacesOf(rule.subject);
+      const known = sets.filter((labels) => selects(where, labels));
+      if (known.length === 0 || known.some((labels) => selects(rule.subject, labels))) return [];
       const path = policy.rules.length === 1 ? 'spec' : `rule ${index}`;
       const message = 'selects none of the pods';
       return [{ policy: `${policy.kind} ${policyTitle(policy)}`, path, message }];
     }),
   );
+}
+
+/** What of a selector is about namespaces. */
+function namespacesOf(selector: Selector): Selector {
+  const requirements = selector.requirements.filter(
+    ({ key }) => key === namespaceLabelKey || key.startsWith(namespaceLabelsPrefix),
+  );
+  return { ...selector, requirements };
 }
 
 /** Each set of labels that pods have, once. */
