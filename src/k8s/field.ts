@@ -21,6 +21,8 @@ export function readText(value: unknown, place: Place, problems: Problems): stri
   return undefined;
 }
 
+const noHints: ReadonlyMap<string, string> = new Map();
+
 /** One object's fields. */
 export class FieldReader {
   readonly fields: Fields;
@@ -36,17 +38,24 @@ export class FieldReader {
     this.#isLenient = isLenient;
   }
 
-  /** Every field must be one of the names. Undefined, and a problem, if the value is no object. */
+  /**
+   * Every field must be one of the names. Undefined, and a problem, if the value is no object. Hints
+   * say of names that are possible elsewhere what to do here.
+   */
   static open(
     value: unknown,
     place: Place,
     names: readonly string[],
     problems: Problems,
+    hints: ReadonlyMap<string, string> = noHints,
   ): FieldReader | undefined {
     const reader = FieldReader.#of(value, place, problems, false);
     for (const name of Object.keys(reader?.fields ?? {})) {
       if (names.includes(name)) continue;
-      problems.add(place.field(name), `unknown field${suggest(name, names)}`);
+      const hint = hints.get(name);
+      const message =
+        hint === undefined ? `unknown field${suggest(name, names)}` : `not here: ${hint}`;
+      problems.add(place.field(name), message);
     }
     return reader;
   }

@@ -199,6 +199,10 @@ describe('why', () => {
     expect(why('frontend').code).toBe(2);
     expect(why('frontend', 'nobody:80').code).toBe(2);
     expect(why('frontend', 'backend:80/foo').code).toBe(2);
+    expect(why('frontend', 'backend:80-90/tcp').stderr).toContain('one port, not a range');
+    expect(why('frontend', '10.0.0.0/8').stderr).toContain('is a block of addresses');
+    expect(why('frontend', 'example.com:443').stderr).toContain('names of DNS are not looked up');
+    expect(why('frontend', 'backend:icmp/EchoRequest').stdout).toContain(' ICMP/8\n');
     expect(policy(['why', '-H', '/nowhere.sock', 'a', 'b']).code).toBe(3);
   });
 });

@@ -12,7 +12,7 @@ import type { Direction, Peer, PortMatch, RuleItem } from '../rule.ts';
 import { parseIcmps } from './icmp.ts';
 import { type PolicyScope, parsePeers, parseRequires } from './peer.ts';
 import { parseToPorts } from './ports.ts';
-import { itemFields, peerFields, type SectionName } from './schema.ts';
+import { denyHints, itemFields, peerFields, type SectionName } from './schema.ts';
 
 const authenticationModes = ['disabled', 'required', 'test-always-fail'] as const;
 
@@ -31,11 +31,12 @@ export function parseItem(
   { section, index, isNode, scope }: ItemContext,
   problems: Problems,
 ): RuleItem | undefined {
-  const item = FieldReader.open(value, place, itemFields(section), problems);
+  const deny = section.endsWith('Deny');
+  const hints = deny ? denyHints : undefined;
+  const item = FieldReader.open(value, place, itemFields(section), problems, hints);
   if (item === undefined) return undefined;
   const before = problems.count;
   const direction: Direction = section.startsWith('ingress') ? 'ingress' : 'egress';
-  const deny = section.endsWith('Deny');
   const side = direction === 'ingress' ? 'from' : 'to';
   const possible = itemFields(section);
   const named = peerFields[direction].filter((each) => item.has(each) && possible.includes(each));
@@ -54,7 +55,7 @@ export function parseItem(
   if ((toPorts?.written.length ?? 0) > 0 && (icmps?.written.length ?? 0) > 0) {
     problems.add(place, 'icmps and toPorts cannot stand together; use one entry for each');
   }
-  parseAuthentication(item);
+  if (!deny) parseAuthentication(item);
   if (problems.count > before) return undefined;
   const ports = portsOf(toPorts?.ports, icmps?.ranges);
   return {

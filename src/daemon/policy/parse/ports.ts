@@ -9,7 +9,7 @@ import { isPortName } from '../../../k8s/name.ts';
 import { quote } from '../../../k8s/problem.ts';
 import type { PortMatch } from '../rule.ts';
 import { type ProxyContext, parseProxy } from './proxy.ts';
-import { portFields, proxyFields } from './schema.ts';
+import { denyPortHints, portFields, proxyFields } from './schema.ts';
 
 const toPortsMax = 1000;
 const portsMax = 40;
@@ -34,8 +34,9 @@ export interface ParsedToPorts {
 export function parseToPorts(item: FieldReader, context: ProxyContext): ParsedToPorts | undefined {
   const matches: PortMatch[] = [];
   const names = context.deny ? ['ports'] : ['ports', ...proxyFields];
+  const hints = context.deny ? denyPortHints : undefined;
   const written = item.each('toPorts', toPortsMax, (value, place) => {
-    const entry = FieldReader.open(value, place, names, item.problems);
+    const entry = FieldReader.open(value, place, names, item.problems, hints);
     if (entry === undefined) return undefined;
     const ports = parsePorts(entry);
     if (!context.deny) parseProxy(entry, ports, context);

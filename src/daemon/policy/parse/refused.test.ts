@@ -397,7 +397,7 @@ const peerCases: readonly Case[] = [
   [item({ fromGroups: [{ gcp: {} }] }), `${at}.fromGroups[0].gcp: unknown field`],
   [
     cnp({ endpointSelector: {}, egressDeny: [{ toFQDNs: [] }] }),
-    'ns/foo: spec.egressDeny[0].toFQDNs: unknown field (did you mean toNodes?)',
+    'ns/foo: spec.egressDeny[0].toFQDNs: not here: names cannot be denied; deny the blocks of their addresses with toCIDRSet',
   ],
   [out({ toFQDNs: [{}] }), `${to}.toFQDNs[0]: must have exactly one of matchName and matchPattern`],
   [
@@ -415,6 +415,9 @@ const peerCases: readonly Case[] = [
     `${to}.toFQDNs[0].matchName: has more than 255 characters`,
   ],
 ];
+
+const wholePorts =
+  'not here: a deny is of whole ports; leave it out to deny all that is sent to them';
 
 const portCases: readonly Case[] = [
   [
@@ -473,15 +476,23 @@ const portCases: readonly Case[] = [
   ],
   [icmp({}), `${at}.icmps[0].fields[0].type: is missing`],
   [icmp({ type: 256 }), `${at}.icmps[0].fields[0].type: must be a number from 0 to 255, is 256`],
+  [
+    icmp({ type: 'EchoReq' }),
+    `${at}.icmps[0].fields[0].type: not a type of IPv4: "EchoReq" (did you mean EchoRequest?)`,
+  ],
+  [
+    icmp({ type: 'ping', family: 'IPv6' }),
+    `${at}.icmps[0].fields[0].type: not a type of IPv6: "ping" (did you mean EchoRequest?)`,
+  ],
   [icmp({ type: '256' }), `${at}.icmps[0].fields[0].type: not a type of IPv4: "256"`],
   [icmp({ type: true }), `${at}.icmps[0].fields[0].type: must be a number or a name, is true`],
   [
     icmp({ type: 'PacketTooBig' }),
-    `${at}.icmps[0].fields[0].type: not a type of IPv4: "PacketTooBig"`,
+    `${at}.icmps[0].fields[0].type: not a type of IPv4: "PacketTooBig" (it is one of family IPv6)`,
   ],
   [
     icmp({ type: 'Photuris', family: 'IPv6' }),
-    `${at}.icmps[0].fields[0].type: not a type of IPv6: "Photuris"`,
+    `${at}.icmps[0].fields[0].type: not a type of IPv6: "Photuris" (it is one of family IPv4)`,
   ],
   [
     icmp({ type: 'echoRequest' }),
@@ -502,16 +513,16 @@ const portCases: readonly Case[] = [
   ],
   [
     denied({ authentication: { mode: 'disabled' } }),
-    'ns/foo: spec.ingressDeny[0].authentication: unknown field',
+    'ns/foo: spec.ingressDeny[0].authentication: not here: what is denied is not asked who it is; leave it out',
   ],
-  [denied(toPorts({ rules: {} })), 'ns/foo: spec.ingressDeny[0].toPorts[0].rules: unknown field'],
+  [denied(toPorts({ rules: {} })), `ns/foo: spec.ingressDeny[0].toPorts[0].rules: ${wholePorts}`],
   [
     denied(toPorts({ serverNames: [] })),
-    'ns/foo: spec.ingressDeny[0].toPorts[0].serverNames: unknown field',
+    `ns/foo: spec.ingressDeny[0].toPorts[0].serverNames: ${wholePorts}`,
   ],
   [
     denied(toPorts({ terminatingTLS: {} })),
-    'ns/foo: spec.ingressDeny[0].toPorts[0].terminatingTLS: unknown field',
+    `ns/foo: spec.ingressDeny[0].toPorts[0].terminatingTLS: ${wholePorts}`,
   ],
 ];
 

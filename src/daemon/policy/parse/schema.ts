@@ -48,8 +48,21 @@ export function itemFields(section: SectionName): readonly string[] {
   return [...peers, requires, 'toPorts', 'icmps', ...(deny ? [] : ['authentication'])];
 }
 
+/** Of an entry that denies: fields of those that allow, and what to do without. */
+export const denyHints: ReadonlyMap<string, string> = new Map([
+  ['toFQDNs', 'names cannot be denied; deny the blocks of their addresses with toCIDRSet'],
+  ['authentication', 'what is denied is not asked who it is; leave it out'],
+]);
+
 /** Of an entry of `toPorts` beside `ports`: what only a proxy can carry out. */
 export const proxyFields = ['listener', 'originatingTLS', 'rules', 'serverNames', 'terminatingTLS'];
+
+const denyPortHint = 'a deny is of whole ports; leave it out to deny all that is sent to them';
+
+/** The same of an entry of `toPorts` that denies. */
+export const denyPortHints: ReadonlyMap<string, string> = new Map(
+  proxyFields.map((name) => [name, denyPortHint]),
+);
 
 export const portFields = ['port', 'endPort', 'protocol'];
 
