@@ -204,6 +204,10 @@ describe('why', () => {
     expect(why('frontend', 'example.com:443').stderr).toContain('names of DNS are not looked up');
     expect(why('frontend', 'backend:icmp/EchoRequest').stdout).toContain(' ICMP/8\n');
     expect(policy(['why', '-H', '/nowhere.sock', 'a', 'b']).code).toBe(3);
+    const malformed = why('frontend', 'backend', '-o', 'jsonpath={.verdict');
+    expect(malformed.stderr).toContain('parse jsonpath: "{.verdict" is not closed');
+    expect([malformed.code, malformed.stdout]).toEqual([2, '']);
+    expect(why('frontend', 'backend', '-o', 'yaml').stdout).not.toMatch(/[&*]a\d/);
   });
 });
 
