@@ -12,6 +12,7 @@ import { podCgroup } from '../sandbox/pod.ts';
 import { findPod, readRecord } from '../sandbox/record.ts';
 import { selfCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
+import { podWords } from './live-words.ts';
 import { requireRoot } from './sandbox-steps.ts';
 import { printError } from './terminal.ts';
 
@@ -23,7 +24,7 @@ export const command: Command = {
   name: 'exec',
   summary: 'Run a command inside a pod of the sandbox',
   positionals: [
-    { name: 'pod', help: 'name or namespace/name; node and world are places, too' },
+    { name: 'pod', help: 'name or namespace/name; node and world are places, too', live: podWords },
     { name: 'command', help: 'after --, with its own arguments', many: true },
   ],
   examples: [

@@ -3,6 +3,7 @@
  * compiler that agents use. Nothing is applied. The parts load when they run.
  */
 import type { Command } from './command.ts';
+import { podWords } from './live-words.ts';
 import {
   auditNotes,
   exitNotes,
@@ -23,8 +24,13 @@ const whyCommand: Command = {
     {
       name: 'from',
       help: 'namespace/pod, pod, node, address, host, or world: one address that nobody has',
+      live: podWords,
     },
-    { name: 'to', help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE' },
+    {
+      name: 'to',
+      help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE',
+      live: podWords,
+    },
   ],
   flags: [
     ...sourceFlags,

@@ -9,6 +9,7 @@
 import { hex, protocolText } from '../../bpf/map/address-text.ts';
 import { peerClassText } from '../../bpf/map/peer-class.ts';
 import type { Command, Invocation } from '../command.ts';
+import { endpointWords } from '../live-words.ts';
 import { outputFlag } from '../rendering.ts';
 import { formatTable } from '../text-table.ts';
 import { type EndpointPolicy, type PolicyRow, readPolicies } from './bpf-policy-read.ts';
@@ -38,7 +39,9 @@ export const bpfPolicyCommand: Command = {
     {
       name: 'get',
       summary: 'List contents of a policy BPF map',
-      positionals: [{ name: 'endpoint-id', help: 'as in `endpoint list`', optional: true }],
+      positionals: [
+        { name: 'endpoint-id', help: 'as in `endpoint list`', optional: true, live: endpointWords },
+      ],
       flags: [
         { name: 'all', kind: 'boolean', help: 'all endpoints (the default without an id)' },
         numericFlag,
