@@ -1,26 +1,18 @@
 /**
  * @module
- * `cilium policy` as people use it: files in, answers and exit codes out, and a running agent that
- * must say what packets see. Runs the built executable, or what CILIUM_EXE says.
+ * `cilium policy` as people use it, without an agent: files in, answers and exit codes out. Runs the
+ * built executable, or what CILIUM_EXE says.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, type Pod, TestNode } from '../net/harness.ts';
+import { allowsFrontend, ciliumPolicy, denyAll, PolicyFolder } from './policy-fixture.ts';
 
-const command = (process.env.CILIUM_EXE ?? join(import.meta.dir, '../../dist/cilium')).split(' ');
 /** A few seconds, on a machine that does other things as well. */
 const matrixMsMax = 20_000;
-let folder = '';
-
-function policy(args: readonly string[], stdin = '', environment: Record<string, string> = {}) {
-  const child = Bun.spawnSync([...command, 'policy', ...args], {
-    cwd: folder,
-    stdin: Buffer.from(stdin),
-    env: { ...process.env, ...environment },
-  });
-  return { code: child.exitCode, stdout: child.stdout.toString(), stderr: child.stderr.toString() };
-}
+const folder = new PolicyFolder();
+const policy = folder.run.bind(folder);
+const write = folder.write.bind(folder);
 
 function podObject(name: string, addresses: readonly string[], namespace = 'default') {
   return {
@@ -30,33 +22,6 @@ function podObject(name: string, addresses: readonly string[], namespace = 'defa
     spec: { containers: [{ name: 'main', ports: [{ name: 'http', containerPort: 8080 }] }] },
     status: { podIP: addresses[0], podIPs: addresses.map((ip) => ({ ip })) },
   };
-}
-
-function ciliumPolicy(name: string, spec: object) {
-  return {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name, namespace: 'default' },
-    spec,
-  };
-}
-
-const allowsFrontend = ciliumPolicy('backend-allows-frontend', {
-  endpointSelector: { matchLabels: { app: 'backend' } },
-  ingress: [
-    {
-      fromEndpoints: [{ matchLabels: { app: 'frontend' } }],
-      toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }] }],
-    },
-  ],
-});
-const denyAll = ciliumPolicy('deny-all', {
-  endpointSelector: { matchLabels: { app: 'backend' } },
-  ingress: [],
-});
-
-function write(name: string, ...documents: object[]): void {
-  writeFileSync(join(folder, name), documents.map((one) => JSON.stringify(one)).join('\n---\n'));
 }
 
 function flow(from: string, to: string, port: number, verdict = 'FORWARDED', reply = false) {
@@ -81,8 +46,7 @@ function flow(from: string, to: string, port: number, verdict = 'FORWARDED', rep
 }
 
 beforeAll(() => {
-  folder = mkdtempSync('/tmp/cilium-test-policy-');
-  mkdirSync(join(folder, 'cluster'));
+  mkdirSync(join(folder.path, 'cluster'));
   write(
     'cluster/pods.yaml',
     podObject('frontend', ['10.0.1.1', 'fd00::1']),
@@ -92,12 +56,12 @@ beforeAll(() => {
   write('cluster/policy.yaml', allowsFrontend);
   write('deny.yaml', denyAll);
   writeFileSync(
-    join(folder, 'bad.yaml'),
+    join(folder.path, 'bad.yaml'),
     'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}\nspec:\n' +
       '  endpointSelector: {}\n  ingress:\n  - fromEndpoint: []\n',
   );
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => folder[Symbol.dispose]());
 
 describe('validate', () => {
   test('a good file is counted, a bad one is told by line and field', () => {
@@ -153,7 +117,7 @@ describe('why', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);
     // All of it is YAML: what is said besides the rule are comments.
-    writeFileSync(join(folder, 'suggested.yaml'), stdout);
+    writeFileSync(join(folder.path, 'suggested.yaml'), stdout);
     const after = policy([
       'why',
       '-f',
@@ -332,7 +296,7 @@ describe('matrix', () => {
   });
 
   test('five hundred pods in a few seconds', () => {
-    mkdirSync(join(folder, 'large'));
+    mkdirSync(join(folder.path, 'large'));
     const pods = Array.from({ length: 500 }, (_, index) =>
       podObject(`pod-${index}`, [`10.1.${index >> 8}.${index & 255}`], `ns-${index % 20}`),
     );
@@ -370,7 +334,7 @@ describe('simulate and suggest', () => {
   ];
 
   test('flows that would flip, told once with their number', () => {
-    writeFileSync(join(folder, 'flows.json'), [...seen, ...seen].join('\n'));
+    writeFileSync(join(folder.path, 'flows.json'), [...seen, ...seen].join('\n'));
     const args = ['simulate', '--base', 'cluster/pods.yaml', '-f', 'deny.yaml'];
     const { stdout, code } = policy([...args, '--flows', 'flows.json']);
     expect(stdout.split('\n')[0]).toBe(
@@ -391,7 +355,7 @@ describe('simulate and suggest', () => {
   test.each(['cnp', 'netpol'])('what suggest --kind %s prints changes nothing', (kind) => {
     const suggested = policy(['suggest', '--kind', kind, '--flows', '-'], seen.join('\n'));
     expect(suggested.code).toBe(0);
-    writeFileSync(join(folder, 'least.yaml'), suggested.stdout);
+    writeFileSync(join(folder.path, 'least.yaml'), suggested.stdout);
     expect(policy(['validate', 'least.yaml']).code).toBe(0);
     const args = ['--base', 'cluster/pods.yaml', '-f', 'least.yaml', '--flows', '-', '-o', 'json'];
     const { stdout, code } = policy(['simulate', ...args], seen.join('\n'));
@@ -439,203 +403,9 @@ describe('documents as they stand in a repository', () => {
   });
 
   test('an empty file is refused, as an agent refuses it', () => {
-    writeFileSync(join(folder, 'empty.yaml'), '');
+    writeFileSync(join(folder.path, 'empty.yaml'), '');
     const { code, stdout } = policy(['validate', 'empty.yaml']);
     expect(stdout).toBe('empty.yaml: holds no document\n');
     expect(code).toBe(1);
-  });
-});
-
-describe('with an agent', () => {
-  let node: TestNode;
-  let pods: Record<'frontend' | 'backend' | 'intruder', Pod>;
-
-  beforeAll(async () => {
-    node = await TestNode.create();
-    pods = {
-      frontend: await node.addPod('frontend'),
-      backend: await node.addPod('backend'),
-      intruder: await node.addPod('intruder'),
-    };
-    await node.changePolicy(() => node.writePolicy('allow.yaml', allowsFrontend));
-  });
-  afterAll(async () => await node[Symbol.asyncDispose]());
-
-  const live = (...args: string[]) =>
-    policy([...args, '-H', node.socketPath], '', {
-      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
-    });
-
-  test('labels pick rules, endpoints and identities', async () => {
-    const dbg = async (...args: string[]) =>
-      await node.run(['dbg', ...args], 'node', { CILIUM_SOCK: node.socketPath });
-    const found = await dbg('endpoint', 'get', '-l', 'k8s:app=frontend');
-    expect(found.stdout).toContain('app=frontend');
-    // An identity is asked for by all of its labels.
-    for (const args of [
-      ['identity', 'list', 'k8s:app=frontend'],
-      ['policy', 'get', 'nobody=has-it'],
-    ]) {
-      expect((await dbg(...args)).stderr).toContain('[404]');
-    }
-  });
-
-  test('what of the policies is not as it is meant is a problem: two files, equal priorities, nodes without a firewall', async () => {
-    const forNodes = {
-      apiVersion: 'cilium.io/v2',
-      kind: 'CiliumClusterwideNetworkPolicy',
-      metadata: { name: 'nodes' },
-      spec: { nodeSelector: {}, ingress: [{ fromEntities: ['cluster'] }] },
-    };
-    const message = async () => (await node.health()).msg;
-    await node.changePolicy(() => node.writePolicy('again.yaml', allowsFrontend));
-    const twins =
-      'CiliumNetworkPolicy default/backend-allows-frontend in again.yaml and allow.yaml';
-    await eventually('two files to be told', async () => (await message()).includes(twins));
-    await node.changePolicy(() => node.writePolicy('again.yaml', forNodes));
-    const idle = 'not carried out without enable-host-firewall: nodes';
-    await eventually('a policy for nodes to be told', async () => (await message()).includes(idle));
-    const denies = ['one', 'other'].map((name) => ({
-      apiVersion: 'policy.networking.k8s.io/v1alpha2',
-      kind: 'ClusterNetworkPolicy',
-      metadata: { name },
-      spec: {
-        ...{ tier: 'Admin', priority: 7, subject: { namespaces: {} } },
-        ingress: [{ action: 'Deny', from: [{ namespaces: { matchLabels: { of: name } } }] }],
-      },
-    }));
-    await node.changePolicy(() => node.writePolicy('again.yaml', denies));
-    const equal = 'comes first: one and other (tier Admin, priority 7)';
-    await eventually('equal priorities to be told', async () => (await message()).includes(equal));
-    expect((await node.run(['status'], 'node', { CILIUM_SOCK: node.socketPath })).stdout).toContain(
-      equal,
-    );
-    await node.changePolicy(() => node.removePolicy('again.yaml'));
-    await eventually('nothing to be told', async () => (await node.health()).state === 'Ok');
-  });
-
-  test('flags that are for files are refused', () => {
-    const { code, stderr } = live('why', 'frontend', 'backend:8080', '--enable-policy', 'always');
-    expect(stderr).toContain('--enable-policy is for files');
-    expect(code).toBe(2);
-  });
-
-  test('why says what packets see', async () => {
-    const traffic = await node.traffic(pods.backend);
-    const port = 8080;
-    await traffic.call('tcpServe', { port });
-    for (const [name, code] of [
-      ['frontend', 0],
-      ['intruder', 1],
-    ] as const) {
-      expect(live('why', name, `backend:${port}`).code).toBe(code);
-      for (const host of [pods.backend.address[4], pods.backend.address[6]]) {
-        const outcome = await (await node.traffic(pods[name])).call('connect', { host, port });
-        expect([name, outcome.result === 'echo']).toEqual([name, code === 0]);
-      }
-    }
-  });
-
-  test('diff against a policy that is not applied', () => {
-    const { stdout, code } = live('diff', '-f', 'deny.yaml');
-    expect(stdout).toBe('no difference\n');
-    expect(code).toBe(0);
-    write(
-      'open.yaml',
-      ciliumPolicy('backend-allows-frontend', {
-        endpointSelector: { matchLabels: { app: 'backend' } },
-        ingress: [{ fromEndpoints: [{}] }],
-      }),
-    );
-    const opened = live('diff', '-f', 'open.yaml');
-    expect(opened.stdout).toContain('+ default/intruder -> default/backend all traffic denied');
-    expect(opened.code).toBe(1);
-  });
-
-  test('the latest flows, suggested and simulated', () => {
-    const suggested = policy(['suggest', '--last', '500'], '', {
-      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
-    });
-    expect(suggested.stdout).toContain('app: frontend');
-    expect(suggested.stdout).not.toContain('intruder');
-    writeFileSync(join(folder, 'live.yaml'), suggested.stdout);
-    expect(live('simulate', '-f', 'live.yaml', '--last', '500').code).toBe(0);
-  });
-
-  test('a denial that is only audited is told as one, by endpoint and by agent', async () => {
-    const audit = async (path: string, PolicyAuditMode: string) => {
-      const body = JSON.stringify({ options: { PolicyAuditMode } });
-      expect((await node.rest('PATCH', path, body)).status).toBe(200);
-    };
-    const asked = ['why', 'intruder', 'backend:8080'];
-    const heading = (name: string) => live('why', name, 'backend:9090').stdout.split('\n')[0];
-    const denied = 'denied: default/frontend -> default/backend 9090/TCP';
-    expect(live('matrix').stdout).not.toContain('audited');
-    const { id } = (await node.endpoints()).find(
-      (one) => one.status['external-identifiers']['k8s-pod-name'] === 'backend',
-    );
-    const expectAudited = async () => {
-      const { stdout, code } = live(...asked);
-      expect(stdout).toStartWith('audited: would be denied: default/intruder -> default/backend');
-      expect(stdout).toContain('; only audited, so it goes on\n');
-      expect(code).toBe(1);
-      expect(JSON.parse(live(...asked, '-o', 'json').stdout)).toMatchObject({
-        ...{ verdict: 'denied', audit: true },
-        ...{ egress: { audit: false }, ingress: { verdict: 'denied', audit: true } },
-      });
-      const pairs = live('matrix', '-p', '8080', '-o', 'list').stdout;
-      expect(pairs).toMatch(/intruder +default\/backend +8080\/TCP +audited: would be denied by /);
-      expect(live('matrix', '-p', '8080').stdout).toMatch(
-        /audited: would be denied, (.|\n)*intruder a /,
-      );
-      const outcome = await (await node.traffic(pods.intruder)).call('connect', {
-        host: pods.backend.address[4],
-        port: 8080,
-      });
-      expect(outcome.result).toBe('echo');
-    };
-    await audit(`/endpoint/${id}/config`, 'Enabled');
-    await eventually('the endpoint to be audited', () => heading('frontend') !== denied);
-    await expectAudited();
-    await audit(`/endpoint/${id}/config`, 'Disabled');
-    await eventually('the endpoint to be enforced', () => heading('frontend') === denied);
-    await audit('/config', 'Enabled');
-    await expectAudited();
-    await audit('/config', 'Disabled');
-    expect(heading('frontend')).toBe(denied);
-  });
-
-  test('dbg bpf policy get shows the blocks behind peers', async () => {
-    const fromBlock = ciliumPolicy('block', {
-      endpointSelector: { matchLabels: { app: 'backend' } },
-      ingress: [{ fromCIDRSet: [{ cidr: '192.0.2.0/24', except: ['192.0.2.128/25'] }] }],
-    });
-    await node.changePolicy(() => node.writePolicy('block.yaml', fromBlock));
-    const { id } = (await node.endpoints()).find(
-      (one) => one.status['external-identifiers']['k8s-pod-name'] === 'backend',
-    );
-    const get = ['dbg', 'bpf', 'policy', 'get', String(id)];
-    const environment = { CILIUM_SOCK: node.socketPath };
-    const { stdout } = await node.run(get, 'node', environment);
-    expect(stdout).toMatch(/in 192\.0\.2\.0\/24 *\n +except 192\.0\.2\.128\/25/);
-    const rows = JSON.parse((await node.run([...get, '-o', 'json'], 'node', environment)).stdout);
-    expect(rows).toContainEqual(
-      expect.objectContaining({
-        identity: 9,
-        blocks: { in: ['192.0.2.0/24'], except: ['192.0.2.128/25'] },
-      }),
-    );
-    await node.changePolicy(() => node.removePolicy('block.yaml'));
-  });
-
-  test('dbg policy wait', async () => {
-    const wait = (revision: number, ...more: string[]) =>
-      Bun.spawnSync([
-        ...[...command, 'dbg', '-H', node.socketPath, 'policy', 'wait', String(revision)],
-        ...more,
-      ]).exitCode;
-    const revision = await node.revision();
-    expect(wait(revision)).toBe(0);
-    expect(wait(revision + 100, '--max-wait-time', '1', '--sleep-time', '1')).toBe(1);
   });
 });
