@@ -352,6 +352,19 @@ describe('simulate and suggest', () => {
     expect(code).toBe(0);
   });
 
+  test('what was let through by audit was denied, until its side says otherwise', () => {
+    const of = (verdict: string, type: number, traffic_direction?: string) => {
+      const { flow: one } = JSON.parse(flow('intruder', 'backend', 8080, verdict));
+      return JSON.stringify({ flow: { ...one, event_type: { type }, traffic_direction } });
+    };
+    const audited = [of('AUDIT', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS'), of('FORWARDED', 4)];
+    const suggested = (...flows: string[]) =>
+      policy(['suggest', '--flows', '-'], flows.join('\n')).stdout;
+    expect(suggested(...audited)).toBe('');
+    const later = [of('FORWARDED', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS')];
+    expect(suggested(...audited, ...later)).toContain('app: intruder');
+  });
+
   test.each(['cnp', 'netpol'])('what suggest --kind %s prints changes nothing', (kind) => {
     const suggested = policy(['suggest', '--kind', kind, '--flows', '-'], seen.join('\n'));
     expect(suggested.code).toBe(0);
