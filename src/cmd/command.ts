@@ -17,6 +17,8 @@ export interface Positional {
   readonly optional?: boolean;
   /** The last one may come many times. */
   readonly many?: boolean;
+  /** Arguments of this program that print words for it; see `live-words.ts`. */
+  readonly live?: readonly string[];
 }
 
 /** A command line to copy, and what it shows. */

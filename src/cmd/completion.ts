@@ -15,6 +15,11 @@ export interface Completion {
   readonly path: string;
   readonly words: readonly { readonly word: string; readonly summary: string }[];
   readonly flags: readonly string[];
+  /** Arguments of the program that print more words. */
+  readonly live: readonly string[];
+  /** Whether an argument is a file or a folder, and the flags that are. */
+  readonly files: boolean;
+  readonly fileFlags: readonly string[];
 }
 
 export const command: Command = {
@@ -45,6 +50,11 @@ export function completionsOf(root: Command): Completion[] {
       path: path.join(' '),
       words: visible.map((one) => ({ word: one.name, summary: one.summary })),
       flags: [...(current.flags ?? []), ...commonFlags].map((flag) => `--${flag.name}`),
+      live: current.positionals?.find((one) => one.live !== undefined)?.live ?? [],
+      files: current.positionals?.some(({ help }) => help.startsWith('file')) ?? false,
+      fileFlags: (current.flags ?? [])
+        .filter(({ hint }) => hint === 'path' || hint === 'file')
+        .map((flag) => `--${flag.name}`),
     });
     for (const one of visible) walk([...path, one.name], one);
   };
@@ -54,13 +64,14 @@ export function completionsOf(root: Command): Completion[] {
 
 /** bash's completion; zsh understands it through bashcompinit. */
 export function bashScript(completions: readonly Completion[], shell: 'bash' | 'zsh'): string {
-  const cases = completions.map(({ path, words, flags }) => {
+  const cases = completions.map(({ path, words, flags, live }) => {
     const names = words.map((one) => one.word).join(' ');
-    return `    '${path}') words='${names}'; flags='${flags.join(' ')}' ;;`;
+    const asked = live.length === 0 ? '' : ` live=(${live.map((word) => `'${word}'`).join(' ')})`;
+    return `    '${path}') words='${names}'; flags='${flags.join(' ')}'${asked} ;;`;
   });
   const prelude = shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : '';
   return `${prelude}_cilium() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" path='' word words='' flags=''
+  local current="\${COMP_WORDS[COMP_CWORD]}" path='' word words='' flags='' live=()
   for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     case "$word" in -*) continue ;; esac
     case " ${completions
@@ -73,9 +84,18 @@ export function bashScript(completions: readonly Completion[], shell: 'bash' | '
   case "\${path//\\// }" in
 ${cases.join('\n')}
   esac
+  # Behind a flag comes its value, most likely a file.
+  case "\${COMP_WORDS[COMP_CWORD - 1]}" in -*) live=() ;; esac
   case "$current" in
     -*) COMPREPLY=($(compgen -W "$flags" -- "$current")) ;;
-    *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$words" -- "$current"))
+      [ \${#live[@]} -eq 0 ] || while read -r word; do
+        # Names come from elsewhere: only what no shell reads as more than a word.
+        case "$word" in
+          *[!a-zA-Z0-9./_-]*) ;;
+          "$current"?*) COMPREPLY+=("$word") ;;
+        esac
+      done < <(cilium "\${live[@]}" 2>/dev/null | tr ' ' '\\n') ;;
   esac
 }
 complete -o default -F _cilium cilium
@@ -93,16 +113,28 @@ export function fishScript(completions: readonly Completion[]): string {
   end
   test "$path" = "$argv[1]"
 end
+function __cilium_live
+  cilium $argv 2>/dev/null | string split ' ' | string match -r '^[a-zA-Z0-9./_-]+$'
+end
 complete -c cilium -f
 `;
-  const lines = completions.flatMap(({ path, words, flags }) => {
+  const lines = completions.flatMap(({ path, words, flags, live, files, fileFlags }) => {
     const condition = `__cilium_path "${path.replaceAll(' ', '/')}"`;
     return [
       ...words.map(
         ({ word, summary }) =>
           `complete -c cilium -n '${condition}' -a '${word}' -d '${summary.replaceAll("'", '’')}'`,
       ),
-      ...flags.map((flag) => `complete -c cilium -n '${condition}' -l '${flag.slice(2)}'`),
+      ...(live.length === 0
+        ? []
+        : [
+            `complete -c cilium -n '${condition}' -a '(__cilium_live ${live.map((word) => `"${word}"`).join(' ')})'`,
+          ]),
+      ...(files ? [`complete -c cilium -n '${condition}' -F`] : []),
+      ...flags.map((flag) => {
+        const value = fileFlags.includes(flag) ? ' -r -F' : '';
+        return `complete -c cilium -n '${condition}' -l '${flag.slice(2)}'${value}`;
+      }),
     ];
   });
   return `${prelude}${lines.join('\n')}\n`;

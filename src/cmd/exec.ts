@@ -2,6 +2,7 @@
  * @module `cilium exec <pod> -- <command>`: runs a command in the namespace of a sandbox's pod. Terminal,
  * exit code and signals are the command's own.
  */
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Netns, withNetns } from '../net/netns.ts';
 import { joinCgroup } from '../sandbox/namespace.ts';
@@ -11,6 +12,7 @@ import { podCgroup } from '../sandbox/pod.ts';
 import { findPod, readRecord } from '../sandbox/record.ts';
 import { selfCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
+import { podWords } from './live-words.ts';
 import { requireRoot } from './sandbox-steps.ts';
 import { printError } from './terminal.ts';
 
@@ -22,7 +24,7 @@ export const command: Command = {
   name: 'exec',
   summary: 'Run a command inside a pod of the sandbox',
   positionals: [
-    { name: 'pod', help: 'name or namespace/name; node and world are places, too' },
+    { name: 'pod', help: 'name or namespace/name; node and world are places, too', live: podWords },
     { name: 'command', help: 'after --, with its own arguments', many: true },
   ],
   examples: [
@@ -80,12 +82,26 @@ async function runInPod(
   });
   if (child === undefined) return 1;
   const running = child;
-  // The terminal sends Ctrl-C to both; the child decides what it means.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => running.kill('SIGTERM'));
-  process.on('SIGHUP', () => running.kill('SIGHUP'));
+  const forwarded: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP'];
+  // A terminal sends what its keys mean to both already; the child decides what it makes of it.
+  if (hasTerminal()) for (const signal of keySignals) process.on(signal, () => {});
+  else forwarded.push(...keySignals);
+  for (const signal of forwarded) process.on(signal, () => running.kill(signal));
   const exitCode = await running.exited;
   return running.signalCode === null ? exitCode : signalExitBase + signalNumber(running.signalCode);
+}
+
+/** Of Ctrl-C and Ctrl-\\. */
+const keySignals = ['SIGINT', 'SIGQUIT'] as const;
+
+/** Whether a terminal controls this process, wherever its input and output go. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function signalNumber(name: NodeJS.Signals | number): number {

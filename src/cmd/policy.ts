@@ -3,7 +3,9 @@
  * compiler that agents use. Nothing is applied. The parts load when they run.
  */
 import type { Command } from './command.ts';
+import { podWords } from './live-words.ts';
 import {
+  auditNotes,
   exitNotes,
   externalFlag,
   fileFlag,
@@ -21,26 +23,39 @@ const whyCommand: Command = {
   positionals: [
     {
       name: 'from',
-      help: 'namespace/pod, pod, address, host, or world: one address that nobody has',
+      help: 'namespace/pod, pod, node, address, host, or world: one address that nobody has',
+      live: podWords,
     },
-    { name: 'to', help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE' },
+    {
+      name: 'to',
+      help: 'the same, with :PORT/PROTO: a number, the name of a port, or icmp/TYPE',
+      live: podWords,
+    },
   ],
   flags: [
     ...sourceFlags,
     namespaceFlag,
     ipv4Flag,
     ipv6Flag,
-    { name: 'suggest', kind: 'boolean', help: 'print the rule that would allow it, as YAML' },
+    {
+      name: 'suggest',
+      kind: 'boolean',
+      help: 'print the rule that would allow it, as YAML; without a port, for every port',
+    },
     outputFlag,
   ],
   examples: [
     ['cilium policy why frontend backend:8080/tcp', 'two pods of this node'],
     ['cilium policy why -f cluster/ shop/web db/pg:5432', 'from manifests alone'],
     ['cilium policy why frontend world:443', 'to somewhere outside'],
+    [
+      'cilium policy why -f cluster/ --node one --enable-host-firewall world host:22',
+      "the node's own policy",
+    ],
     ['cilium policy why 10.0.0.9 [fd00::1]:icmp', 'addresses; a ping'],
     ['cilium policy why frontend backend', 'which ports are open'],
   ],
-  notes: exitNotes,
+  notes: `${auditNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/why.ts')).why(invocation),
 };
 
@@ -103,7 +118,7 @@ const matrixCommand: Command = {
     ],
     ['cilium policy matrix -p icmp', 'who can ping whom on this node'],
   ],
-  notes: exitNotes,
+  notes: `${auditNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/matrix.ts')).matrix(invocation),
 };
 

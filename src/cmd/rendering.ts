@@ -18,7 +18,7 @@ export async function renderValue(form: string, value: unknown): Promise<string>
   if (form === 'json') return `${goJson(value, 2)}\n`;
   if (form === 'yaml') {
     const { stringify } = await import('yaml');
-    return stringify(value);
+    return stringify(value, { aliasDuplicateObjects: false });
   }
   if (form.startsWith('jsonpath=')) return `${jsonPath(value, form.slice('jsonpath='.length))}\n`;
   throw new UsageError(`unknown output format "${form}": json, yaml or jsonpath='{}'`);
@@ -44,7 +44,8 @@ function plainNumber(value: unknown): unknown {
 
 /**
  * The simple forms: `{.a.b}`, `{[0].x}`, `{.items[*].name}`, `{['odd key']}`, several in one text, and
- * literal text between. Values print as Go's template does: strings bare, the rest as JSON.
+ * literal text between. Values print as Go's template does: strings bare, the rest as JSON. Throws
+ * `UsageError` for what is none of these.
  */
 export function jsonPath(value: unknown, template: string): string {
   let out = '';
@@ -53,27 +54,37 @@ export function jsonPath(value: unknown, template: string): string {
     out += template.slice(position, match.index) + expression(value, match[1] ?? '');
     position = match.index + match[0].length;
   }
-  return out + template.slice(position);
+  const rest = template.slice(position);
+  if (rest.includes('{')) throw jsonPathError(rest, 'is not closed');
+  if (position === 0) throw jsonPathError(template, 'has no {.field}');
+  return out + rest;
+}
+
+function jsonPathError(text: string, problem: string): UsageError {
+  return new UsageError(`parse jsonpath: ${JSON.stringify(text)} ${problem}`);
 }
 
 function expression(value: unknown, text: string): string {
   const literal = /^"(.*)"$/.exec(text);
   if (literal !== null) return (literal[1] ?? '').replaceAll('\\n', '\n').replaceAll('\\t', '\t');
+  // `$` and `.` alone are the value itself.
+  const path = text.replace(/^\$/, '').replace(/^\.$/, '');
   let current: unknown[] = [value];
-  const steps = /\.([\w-]+)|\[(\d+|\*)\]|\['([^']*)'\]|\$|\./gy;
+  const steps = /\.([\w-]+)|\.?\[(\d+|\*)\]|\.?\['([^']*)'\]|\.(\*)/gy;
   let end = 0;
-  for (let match = steps.exec(text); match !== null; match = steps.exec(text)) {
+  for (let match = steps.exec(path); match !== null; match = steps.exec(path)) {
     end = steps.lastIndex;
-    const key = match[1] ?? match[2] ?? match[3];
-    if (key !== undefined) current = current.flatMap((one) => step(one, key));
+    const key = match.slice(1).find((each) => each !== undefined) ?? '';
+    current = current.flatMap((one) => step(one, key));
   }
-  if (end !== text.length) throw new UsageError(`parse jsonpath: unexpected "${text.slice(end)}"`);
+  if (end !== path.length) throw jsonPathError(path.slice(end), `is no step of {${text}}`);
   return current.map((one) => (typeof one === 'string' ? one : goJson(one, 0))).join(' ');
 }
 
 function step(value: unknown, key: string): unknown[] {
   if (value === null || typeof value !== 'object') return [];
   if (key === '*') return Object.values(value);
+  if (!Object.hasOwn(value, key)) return [];
   const found = (value as Record<string, unknown>)[key];
   return found === undefined ? [] : [found];
 }

@@ -86,6 +86,7 @@ export function restContext(sources: RestSources): RestContext {
         hostFirewall: config.enableHostFirewall,
         revision: sources.policyRevision(),
         config: compiler.config,
+        audit: options.audit,
         rules: tables.policyRules.all(),
         objects: tables.clusterObjects.all(),
         identities: tables.identities.all(),

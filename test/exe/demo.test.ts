@@ -229,6 +229,44 @@ describe('demo', () => {
     demoTimeoutMs,
   );
 
+  test(
+    'an interruption reaches the command of exec once, with a terminal and without',
+    async () => {
+      succeed('up', '--pods', '1');
+      // Counts, and ends a moment after the first.
+      const counts = `n=0; trap 'n=$((n+1))' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; done
+        sleep 0.3; echo counted $n; exit $n`;
+      const exec = [...command, 'exec', 'pod-1', '--', 'sh', '-c', counts];
+      const quoted = exec.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+      for (const [argv, interrupt] of [
+        // As Ctrl-C does, which goes to all in the foreground.
+        [['script', '-qefc', quoted, '/dev/null'], (child) => child.stdin.write('\u0003')],
+        // As a supervisor does, which knows the one process.
+        [['setsid', ...exec], (child) => child.kill('SIGINT')],
+      ] as const satisfies [string[], (child: Bun.Subprocess<'pipe', 'pipe'>) => unknown][]) {
+        const child = Bun.spawn(argv, { stdin: 'pipe', stdout: 'pipe' });
+        let output = '';
+        for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
+          if (output === '' && piece.includes('ready')) {
+            interrupt(child);
+            child.stdin.flush();
+          }
+          output += piece;
+        }
+        expect([await child.exited, output]).toEqual([1, expect.stringContaining('counted 1')]);
+      }
+      const sleeper = Bun.spawn(['setsid', ...command, 'exec', 'pod-1', '--', 'sleep', '60']);
+      const children = () =>
+        readFileSync(`/proc/${sleeper.pid}/task/${sleeper.pid}/children`, 'utf8').trim();
+      until(() => children() !== '');
+      sleeper.kill('SIGINT');
+      expect(await sleeper.exited).toBe(130);
+      succeed('down');
+      expect(host()).toEqual(before);
+    },
+    demoTimeoutMs,
+  );
+
   test('without root it says what it needs', () => {
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
     for (const name of ['demo', 'up', 'down', 'agent']) {

@@ -1,26 +1,18 @@
 /**
  * @module
- * `cilium policy` as people use it: files in, answers and exit codes out, and a running agent that
- * must say what packets see. Runs the built executable, or what CILIUM_EXE says.
+ * `cilium policy` as people use it, without an agent: files in, answers and exit codes out. Runs the
+ * built executable, or what CILIUM_EXE says.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, type Pod, TestNode } from '../net/harness.ts';
+import { allowsFrontend, ciliumPolicy, denyAll, PolicyFolder } from './policy-fixture.ts';
 
-const command = (process.env.CILIUM_EXE ?? join(import.meta.dir, '../../dist/cilium')).split(' ');
 /** A few seconds, on a machine that does other things as well. */
 const matrixMsMax = 20_000;
-let folder = '';
-
-function policy(args: readonly string[], stdin = '', environment: Record<string, string> = {}) {
-  const child = Bun.spawnSync([...command, 'policy', ...args], {
-    cwd: folder,
-    stdin: Buffer.from(stdin),
-    env: { ...process.env, ...environment },
-  });
-  return { code: child.exitCode, stdout: child.stdout.toString(), stderr: child.stderr.toString() };
-}
+const folder = new PolicyFolder();
+const policy = folder.run.bind(folder);
+const write = folder.write.bind(folder);
 
 function podObject(name: string, addresses: readonly string[], namespace = 'default') {
   return {
@@ -30,33 +22,6 @@ function podObject(name: string, addresses: readonly string[], namespace = 'defa
     spec: { containers: [{ name: 'main', ports: [{ name: 'http', containerPort: 8080 }] }] },
     status: { podIP: addresses[0], podIPs: addresses.map((ip) => ({ ip })) },
   };
-}
-
-function ciliumPolicy(name: string, spec: object) {
-  return {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name, namespace: 'default' },
-    spec,
-  };
-}
-
-const allowsFrontend = ciliumPolicy('backend-allows-frontend', {
-  endpointSelector: { matchLabels: { app: 'backend' } },
-  ingress: [
-    {
-      fromEndpoints: [{ matchLabels: { app: 'frontend' } }],
-      toPorts: [{ ports: [{ port: '8080', protocol: 'TCP' }] }],
-    },
-  ],
-});
-const denyAll = ciliumPolicy('deny-all', {
-  endpointSelector: { matchLabels: { app: 'backend' } },
-  ingress: [],
-});
-
-function write(name: string, ...documents: object[]): void {
-  writeFileSync(join(folder, name), documents.map((one) => JSON.stringify(one)).join('\n---\n'));
 }
 
 function flow(from: string, to: string, port: number, verdict = 'FORWARDED', reply = false) {
@@ -81,8 +46,7 @@ function flow(from: string, to: string, port: number, verdict = 'FORWARDED', rep
 }
 
 beforeAll(() => {
-  folder = mkdtempSync('/tmp/cilium-test-policy-');
-  mkdirSync(join(folder, 'cluster'));
+  mkdirSync(join(folder.path, 'cluster'));
   write(
     'cluster/pods.yaml',
     podObject('frontend', ['10.0.1.1', 'fd00::1']),
@@ -92,12 +56,12 @@ beforeAll(() => {
   write('cluster/policy.yaml', allowsFrontend);
   write('deny.yaml', denyAll);
   writeFileSync(
-    join(folder, 'bad.yaml'),
+    join(folder.path, 'bad.yaml'),
     'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}\nspec:\n' +
       '  endpointSelector: {}\n  ingress:\n  - fromEndpoint: []\n',
   );
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => folder[Symbol.dispose]());
 
 describe('validate', () => {
   test('a good file is counted, a bad one is told by line and field', () => {
@@ -153,7 +117,7 @@ describe('why', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);
     // All of it is YAML: what is said besides the rule are comments.
-    writeFileSync(join(folder, 'suggested.yaml'), stdout);
+    writeFileSync(join(folder.path, 'suggested.yaml'), stdout);
     const after = policy([
       'why',
       '-f',
@@ -165,6 +129,19 @@ describe('why', () => {
     ]);
     expect(after.stdout).toContain('allowed: default/intruder -> default/backend 8080/TCP');
     expect(after.code).toBe(0);
+  });
+
+  test('where nothing can be suggested it is said', () => {
+    write('deny-rule.yaml', {
+      ...denyAll,
+      spec: { ...denyAll.spec, ingressDeny: [{ fromEndpoints: [{}] }] },
+    });
+    const denied = why('-f', 'deny-rule.yaml', 'frontend', 'backend', '--suggest').stdout;
+    expect(denied).toContain('#   nothing to add: a rule that denies comes before');
+    expect(why('frontend', 'intruder', '--suggest').stdout).toContain('# nothing to suggest');
+    const anyPort = why('intruder', 'backend', '--suggest').stdout;
+    expect(anyPort).toContain('app: intruder');
+    expect(anyPort).not.toContain('toPorts');
   });
 
   test('JSON names the rules', () => {
@@ -186,7 +163,91 @@ describe('why', () => {
     expect(why('frontend').code).toBe(2);
     expect(why('frontend', 'nobody:80').code).toBe(2);
     expect(why('frontend', 'backend:80/foo').code).toBe(2);
+    expect(why('frontend', 'backend:80-90/tcp').stderr).toContain('one port, not a range');
+    expect(why('frontend', '10.0.0.0/8').stderr).toContain('is a block of addresses');
+    expect(why('frontend', 'example.com:443').stderr).toContain('names of DNS are not looked up');
+    expect(why('frontend', 'backend:icmp/EchoRequest').stdout).toContain(' ICMP/8\n');
     expect(policy(['why', '-H', '/nowhere.sock', 'a', 'b']).code).toBe(3);
+    const malformed = why('frontend', 'backend', '-o', 'jsonpath={.verdict');
+    expect(malformed.stderr).toContain('parse jsonpath: "{.verdict" is not closed');
+    expect([malformed.code, malformed.stdout]).toEqual([2, '']);
+    expect(why('frontend', 'backend', '-o', 'yaml').stdout).not.toMatch(/[&*]a\d/);
+  });
+});
+
+describe('the host firewall', () => {
+  const firewall = ['--node', 'one', '--enable-host-firewall'];
+  const nodeObject = (name: string, address: string) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels: { role: name } },
+    status: { addresses: [{ type: 'InternalIP', address }] },
+  });
+  const guard = {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumClusterwideNetworkPolicy',
+    metadata: { name: 'guard' },
+    spec: {
+      nodeSelector: { matchLabels: { role: 'one' } },
+      ingress: [
+        {
+          fromEndpoints: [{ matchLabels: { app: 'frontend' } }],
+          toPorts: [{ ports: [{ port: '22' }] }],
+        },
+      ],
+    },
+  };
+  const hosts = (...args: string[]) =>
+    policy([args[0] ?? '', '-f', 'cluster', '-f', 'nodes.yaml', ...args.slice(1)]);
+
+  beforeAll(() =>
+    write('nodes.yaml', nodeObject('one', '10.9.0.1'), nodeObject('two', '10.9.0.2'), guard),
+  );
+
+  test('judges what has the node as one end, by whichever name', () => {
+    for (const end of ['host', 'one', '10.9.0.1']) {
+      expect(hosts('why', ...firewall, 'frontend', `${end}:22`).code).toBe(0);
+      const denied = hosts('why', ...firewall, 'world', `${end}:22`);
+      expect(denied.stdout).toContain('default deny by CiliumClusterwideNetworkPolicy guard');
+      expect(denied.code).toBe(1);
+    }
+    const own = hosts('why', ...firewall, 'host', 'backend:8080');
+    expect(own.stdout).toContain(
+      "ingress of default/backend: allowed: the pod's own node may always",
+    );
+    expect(hosts('why', ...firewall, 'one', 'host:80').code).toBe(0);
+    expect(hosts('why', ...firewall, 'two', 'host:22').code).toBe(1);
+    expect(hosts('why', ...firewall, 'world', 'two:22').code).toBe(0);
+  });
+
+  test('is off unless it is asked for, as in an agent', () => {
+    const open = hosts('why', '--node', 'one', 'world', 'host:22');
+    expect(open.stdout).toContain('ingress of host: allowed, there is no host firewall');
+    expect(open.code).toBe(0);
+  });
+
+  test('in a matrix', () => {
+    const { stdout, code } = hosts(
+      ...['matrix', ...firewall, '-p', '22', '--ipv4', '--external', 'host', '--external', 'two'],
+    );
+    expect(stdout.split('\n').slice(2, 7)).toEqual([
+      '1 default/backend  - . . X .',
+      '2 default/frontend X - . . .',
+      '3 default/intruder X . - X .',
+      '4 host             . . . - .',
+      '5 two              X . . X',
+    ]);
+    expect(code).toBe(0);
+  });
+
+  test('a node that no document names is refused with those there are', () => {
+    const { stderr, code } = hosts('why', '--node', 'three', 'frontend', 'host:22');
+    expect(stderr).toContain('--node "three": there are one, two');
+    expect(code).toBe(2);
+    const none = policy(['matrix', '-f', 'cluster', '--node', 'one']);
+    expect(none.stderr).toContain('--node "one": no document names a node');
+    expect(none.code).toBe(2);
+    expect(hosts('matrix', '--enable-host-firewall').stderr).toContain('--node says which node');
   });
 });
 
@@ -211,6 +272,7 @@ describe('matrix', () => {
       port: 8080,
       protocol: 'TCP',
       verdict: 'denied',
+      audit: false,
       egress: { verdict: 'allowed', rules: [] },
       ingress: {
         verdict: 'denied',
@@ -234,7 +296,7 @@ describe('matrix', () => {
   });
 
   test('five hundred pods in a few seconds', () => {
-    mkdirSync(join(folder, 'large'));
+    mkdirSync(join(folder.path, 'large'));
     const pods = Array.from({ length: 500 }, (_, index) =>
       podObject(`pod-${index}`, [`10.1.${index >> 8}.${index & 255}`], `ns-${index % 20}`),
     );
@@ -272,7 +334,7 @@ describe('simulate and suggest', () => {
   ];
 
   test('flows that would flip, told once with their number', () => {
-    writeFileSync(join(folder, 'flows.json'), [...seen, ...seen].join('\n'));
+    writeFileSync(join(folder.path, 'flows.json'), [...seen, ...seen].join('\n'));
     const args = ['simulate', '--base', 'cluster/pods.yaml', '-f', 'deny.yaml'];
     const { stdout, code } = policy([...args, '--flows', 'flows.json']);
     expect(stdout.split('\n')[0]).toBe(
@@ -290,10 +352,23 @@ describe('simulate and suggest', () => {
     expect(code).toBe(0);
   });
 
+  test('what was let through by audit was denied, until its side says otherwise', () => {
+    const of = (verdict: string, type: number, traffic_direction?: string) => {
+      const { flow: one } = JSON.parse(flow('intruder', 'backend', 8080, verdict));
+      return JSON.stringify({ flow: { ...one, event_type: { type }, traffic_direction } });
+    };
+    const audited = [of('AUDIT', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS'), of('FORWARDED', 4)];
+    const suggested = (...flows: string[]) =>
+      policy(['suggest', '--flows', '-'], flows.join('\n')).stdout;
+    expect(suggested(...audited)).toBe('');
+    const later = [of('FORWARDED', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS')];
+    expect(suggested(...audited, ...later)).toContain('app: intruder');
+  });
+
   test.each(['cnp', 'netpol'])('what suggest --kind %s prints changes nothing', (kind) => {
     const suggested = policy(['suggest', '--kind', kind, '--flows', '-'], seen.join('\n'));
     expect(suggested.code).toBe(0);
-    writeFileSync(join(folder, 'least.yaml'), suggested.stdout);
+    writeFileSync(join(folder.path, 'least.yaml'), suggested.stdout);
     expect(policy(['validate', 'least.yaml']).code).toBe(0);
     const args = ['--base', 'cluster/pods.yaml', '-f', 'least.yaml', '--flows', '-', '-o', 'json'];
     const { stdout, code } = policy(['simulate', ...args], seen.join('\n'));
@@ -341,122 +416,9 @@ describe('documents as they stand in a repository', () => {
   });
 
   test('an empty file is refused, as an agent refuses it', () => {
-    writeFileSync(join(folder, 'empty.yaml'), '');
+    writeFileSync(join(folder.path, 'empty.yaml'), '');
     const { code, stdout } = policy(['validate', 'empty.yaml']);
     expect(stdout).toBe('empty.yaml: holds no document\n');
     expect(code).toBe(1);
-  });
-});
-
-describe('with an agent', () => {
-  let node: TestNode;
-  let pods: Record<'frontend' | 'backend' | 'intruder', Pod>;
-
-  beforeAll(async () => {
-    node = await TestNode.create();
-    pods = {
-      frontend: await node.addPod('frontend'),
-      backend: await node.addPod('backend'),
-      intruder: await node.addPod('intruder'),
-    };
-    await node.changePolicy(() => node.writePolicy('allow.yaml', allowsFrontend));
-  });
-  afterAll(async () => await node[Symbol.asyncDispose]());
-
-  const live = (...args: string[]) =>
-    policy([...args, '-H', node.socketPath], '', {
-      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
-    });
-
-  test('labels pick rules, endpoints and identities', async () => {
-    const dbg = async (...args: string[]) =>
-      await node.run(['dbg', ...args], 'node', { CILIUM_SOCK: node.socketPath });
-    const found = await dbg('endpoint', 'get', '-l', 'k8s:app=frontend');
-    expect(found.stdout).toContain('app=frontend');
-    // An identity is asked for by all of its labels.
-    for (const args of [
-      ['identity', 'list', 'k8s:app=frontend'],
-      ['policy', 'get', 'nobody=has-it'],
-    ]) {
-      expect((await dbg(...args)).stderr).toContain('[404]');
-    }
-  });
-
-  test('one policy in two files, and one for nodes without a host firewall, are problems', async () => {
-    const forNodes = {
-      apiVersion: 'cilium.io/v2',
-      kind: 'CiliumClusterwideNetworkPolicy',
-      metadata: { name: 'nodes' },
-      spec: { nodeSelector: {}, ingress: [{ fromEntities: ['cluster'] }] },
-    };
-    const message = async () => (await node.health()).msg;
-    await node.changePolicy(() => node.writePolicy('again.yaml', allowsFrontend));
-    const twins =
-      'CiliumNetworkPolicy default/backend-allows-frontend in again.yaml and allow.yaml';
-    await eventually('two files to be told', async () => (await message()).includes(twins));
-    await node.changePolicy(() => node.writePolicy('again.yaml', forNodes));
-    const idle = 'not carried out without enable-host-firewall: nodes';
-    await eventually('a policy for nodes to be told', async () => (await message()).includes(idle));
-    await node.changePolicy(() => node.removePolicy('again.yaml'));
-    await eventually('nothing to be told', async () => (await node.health()).state === 'Ok');
-  });
-
-  test('flags that are for files are refused', () => {
-    const { code, stderr } = live('why', 'frontend', 'backend:8080', '--enable-policy', 'always');
-    expect(stderr).toContain('--enable-policy is for files');
-    expect(code).toBe(2);
-  });
-
-  test('why says what packets see', async () => {
-    const traffic = await node.traffic(pods.backend);
-    const port = 8080;
-    await traffic.call('tcpServe', { port });
-    for (const [name, code] of [
-      ['frontend', 0],
-      ['intruder', 1],
-    ] as const) {
-      expect(live('why', name, `backend:${port}`).code).toBe(code);
-      for (const host of [pods.backend.address[4], pods.backend.address[6]]) {
-        const outcome = await (await node.traffic(pods[name])).call('connect', { host, port });
-        expect([name, outcome.result === 'echo']).toEqual([name, code === 0]);
-      }
-    }
-  });
-
-  test('diff against a policy that is not applied', () => {
-    const { stdout, code } = live('diff', '-f', 'deny.yaml');
-    expect(stdout).toBe('no difference\n');
-    expect(code).toBe(0);
-    write(
-      'open.yaml',
-      ciliumPolicy('backend-allows-frontend', {
-        endpointSelector: { matchLabels: { app: 'backend' } },
-        ingress: [{ fromEndpoints: [{}] }],
-      }),
-    );
-    const opened = live('diff', '-f', 'open.yaml');
-    expect(opened.stdout).toContain('+ default/intruder -> default/backend all traffic denied');
-    expect(opened.code).toBe(1);
-  });
-
-  test('the latest flows, suggested and simulated', () => {
-    const suggested = policy(['suggest', '--last', '500'], '', {
-      HUBBLE_SERVER: `unix://${node.hubbleSocket}`,
-    });
-    expect(suggested.stdout).toContain('app: frontend');
-    expect(suggested.stdout).not.toContain('intruder');
-    writeFileSync(join(folder, 'live.yaml'), suggested.stdout);
-    expect(live('simulate', '-f', 'live.yaml', '--last', '500').code).toBe(0);
-  });
-
-  test('dbg policy wait', async () => {
-    const wait = (revision: number, ...more: string[]) =>
-      Bun.spawnSync([
-        ...[...command, 'dbg', '-H', node.socketPath, 'policy', 'wait', String(revision)],
-        ...more,
-      ]).exitCode;
-    const revision = await node.revision();
-    expect(wait(revision)).toBe(0);
-    expect(wait(revision + 100, '--max-wait-time', '1', '--sleep-time', '1')).toBe(1);
   });
 });

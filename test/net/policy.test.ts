@@ -320,11 +320,15 @@ test('an established connection is cut when its policy goes', async () => {
   expect((await client.stopStream('cut')).lost).toBeGreaterThan(0);
 });
 
-test('flows name the policy that decided', async () => {
+test('flows name the policy that decided, and the rule of it', async () => {
   await apply(
     policy('ingress-of-server', {
       endpointSelector: server,
-      ingress: [{ fromEndpoints: [app('client')], toPorts: ports('TCP/7000') }],
+      ingress: [
+        { fromEndpoints: [app('nobody')] },
+        { fromEndpoints: [app('client')], toPorts: ports('TCP/7000') },
+      ],
+      ingressDeny: [{ fromEndpoints: [app('client')], toPorts: ports('UDP/7001') }],
     }),
     policy('egress-of-client', {
       endpointSelector: app('client'),
@@ -336,6 +340,7 @@ test('flows name the policy that decided', async () => {
   const other = await node.traffic(pods.other);
   const allowed = await client.call('connect', { host, port: 7000 });
   const denied = await other.call('udp', { host, port: 7000, timeoutMs: 100 });
+  const forbidden = await client.call('udp', { host, port: 7001, timeoutMs: 100 });
   const outside = await client.call('udp', {
     host: addresses.world[4],
     port: 7000,
@@ -355,15 +360,25 @@ test('flows name the policy that decided', async () => {
     );
   const names = (list: readonly { namespace: string; name: string }[]) =>
     list.map((one) => `${one.namespace}/${one.name}`);
+  const rules = (list: readonly { labels: readonly string[] }[]) =>
+    list.flatMap((one) => one.labels.filter((label) => label.startsWith('cilium:policy.rule=')));
   const inAllowed = await flow(allowed.localPort, 'ingress_allowed_by');
   expect(inAllowed.verdict).toBe(Verdict.FORWARDED);
   expect(names(inAllowed.ingress_allowed_by)).toEqual(['default/ingress-of-server']);
+  expect(rules(inAllowed.ingress_allowed_by)).toEqual(['cilium:policy.rule=0/ingress[1]']);
   const outAllowed = await flow(allowed.localPort, 'egress_allowed_by');
   expect(names(outAllowed.egress_allowed_by)).toEqual(['default/egress-of-client']);
+  expect(rules(outAllowed.egress_allowed_by)).toEqual(['cilium:policy.rule=0/egress[0]']);
   const inDenied = await flow(denied.localPort, 'ingress_denied_by');
   expect(inDenied.verdict).toBe(Verdict.DROPPED);
   expect(names(inDenied.ingress_denied_by)).toEqual(['default/ingress-of-server']);
   expect(inDenied.drop_reason_desc).toBe(DropReason.POLICY_DENIED);
+  // Nothing allowed it: the policy as a whole denies by default.
+  expect(rules(inDenied.ingress_denied_by)).toEqual(['cilium:policy.rule=0']);
+  const inForbidden = await flow(forbidden.localPort, 'ingress_denied_by');
+  expect(names(inForbidden.ingress_denied_by)).toEqual(['default/ingress-of-server']);
+  expect(rules(inForbidden.ingress_denied_by)).toEqual(['cilium:policy.rule=0/ingressDeny[0]']);
   const outDenied = await flow(outside.localPort, 'egress_denied_by');
   expect(names(outDenied.egress_denied_by)).toEqual(['default/egress-of-client']);
+  expect(rules(outDenied.egress_denied_by)).toEqual(['cilium:policy.rule=0']);
 });

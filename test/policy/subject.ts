@@ -23,13 +23,14 @@ const namedReasons = ['allow-localhost-ingress', 'enable-policy-always'];
 const filter = labelFilter([]);
 
 /** Throws if the parser refuses a document. */
-export function compile(cluster: Cluster): OfflineCluster {
+export function compile(cluster: Cluster, hostFirewall = false): OfflineCluster {
   const { config, objects } = cluster;
   const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
   const parsed = parseDocuments(text, { cluster: config.cluster });
   if (parsed.kind === 'refused') throw new Error(parsed.problems.map(formatProblem).join('\n'));
   const model = manifestModel(parsed.policies, parsed.objects, {
     ...config,
+    hostFirewall,
     entriesMax: 0,
     identityLabels: (pod) => podIdentityLabels(pod, filter).labels,
   });

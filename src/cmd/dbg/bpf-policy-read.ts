@@ -25,6 +25,7 @@ import {
   runtimeConfigLayout,
 } from '../../bpf/gen/layouts.ts';
 import { isGroup } from '../../bpf/map/peer-class.ts';
+import { type AddressBlocks, addressBlocks, type BlocksOf } from './address-blocks.ts';
 import { decodeRows, type RawRow, readInner, readPinned, viewOf } from './pinned.ts';
 
 /** One line of a policy: what a packet of this peer, protocol and port is told. */
@@ -37,6 +38,8 @@ export interface PolicyRow {
   readonly identity: number;
   /** Of the identity's addresses only those in this set; 0 for those that are in none. */
   readonly addressSet: number;
+  /** The blocks of the set; undefined where it has none. */
+  readonly blocks?: AddressBlocks;
   /** The identities of a group, which is asked when the peer's class has no entry. */
   readonly group?: readonly number[];
   readonly classId: number;
@@ -62,6 +65,7 @@ export function readPolicies(bpfRoot: string): EndpointPolicy[] {
   const bank = (runtime[0]?.value.epoch ?? 0) & 1;
   const auditsAll = ((runtime[0]?.value.flags ?? 0) & runtimeFlags.RUNTIME_POLICY_AUDIT) !== 0;
   const peers = peersByClass(readPinned(bpfRoot, 'cilium_identity_class'), bank);
+  const blocksOf = addressBlocks(readPinned(bpfRoot, 'cilium_address_sets'), bank);
   const configs = decodeRows(readPinned(bpfRoot, 'cilium_policy_config'), policyConfigLayout);
   const endpoints = decodeRows(readPinned(bpfRoot, 'cilium_endpoints'), endpointLayout);
   const hostPolicyId = runtime[0]?.value.hostPolicyId ?? 0;
@@ -75,7 +79,7 @@ export function readPolicies(bpfRoot: string): EndpointPolicy[] {
       endpointId: id,
       path: `${bpfRoot}/tc/globals/cilium_policy_v2[${slot}]`,
       problem: problemOf(config, auditsAll || (flags & endpointFlags.ENDPOINT_AUDIT) !== 0),
-      rows: [...policyRows(entries, peers), ...unenforced(config)],
+      rows: [...policyRows(entries, peers, blocksOf), ...unenforced(config)],
     };
   });
   return found.sort((a, b) => a.endpointId - b.endpointId);
@@ -110,8 +114,9 @@ function peersByClass(rows: readonly RawRow[], bank: number): Map<number, PeerKe
 export function policyRows(
   entries: readonly RawRow[],
   peers: ReadonlyMap<number, readonly PeerKey[]>,
+  blocksOf: BlocksOf,
 ): PolicyRow[] {
-  return entries.flatMap((entry) => {
+  return entries.flatMap((entry): PolicyRow[] => {
     const key = policyKeyLayout.decode(viewOf(entry.key));
     const value = policyEntryLayout.decode(viewOf(entry.value));
     const isDefault = (value.flags & policyEntryFlags.POLICY_ENTRY_DEFAULT) !== 0;
@@ -132,7 +137,10 @@ export function policyRows(
     if (isGroup(key.classId)) {
       return [{ ...row, group: [...new Set(members.map(({ identity }) => identity))] }];
     }
-    return members.map((peer) => ({ ...row, ...peer }));
+    return members.map(({ identity, addressSet }) => {
+      const blocks = addressSet === 0 ? undefined : blocksOf(identity, addressSet);
+      return { ...row, identity, addressSet, ...(blocks === undefined ? {} : { blocks }) };
+    });
   });
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { CLASS_ANY, GROUP_BASE, policyEntryFlags } from '../../bpf/gen/constants.ts';
 import { policyEntryLayout, policyKeyLayout } from '../../bpf/gen/layouts.ts';
 import { formatPolicy } from './bpf-policy.ts';
-import { policyRows } from './bpf-policy-read.ts';
+import { type PolicyRow, policyRows } from './bpf-policy-read.ts';
 
 const group = GROUP_BASE + 3;
 const peers = new Map([
@@ -23,6 +23,10 @@ const peers = new Map([
   ],
 ]);
 
+function blocksOf() {
+  return { in: ['10.0.0.0/8', '2001:db8::/32'], except: ['10.1.0.0/16'] };
+}
+
 function entry(classId: number, port: number, flags = 0) {
   const key = new Uint8Array(policyKeyLayout.size);
   const value = new Uint8Array(policyEntryLayout.size);
@@ -37,7 +41,11 @@ function entry(classId: number, port: number, flags = 0) {
 
 describe('entries of a policy map as rows', () => {
   test('a class is its peers, a group and a wildcard one row each', () => {
-    const rows = policyRows([entry(5, 80), entry(group, 81), entry(CLASS_ANY, 82)], peers);
+    const rows = policyRows(
+      [entry(5, 80), entry(group, 81), entry(CLASS_ANY, 82)],
+      peers,
+      blocksOf,
+    );
     expect(rows.map(({ identity, addressSet, port }) => [identity, addressSet, port])).toEqual([
       [7, 0, 80],
       [9, 4, 80],
@@ -60,7 +68,7 @@ describe('entries of a policy map as rows', () => {
       entry(CLASS_ANY, 82, POLICY_ENTRY_DENY),
       entry(CLASS_ANY, 83),
     ];
-    const rows = policyRows(entries, peers);
+    const rows = policyRows(entries, peers, blocksOf);
     expect(rows.map(({ deny, isDefault }) => [deny, isDefault])).toEqual([
       [true, true],
       [true, true],
@@ -73,14 +81,32 @@ describe('entries of a policy map as rows', () => {
     const rows = policyRows(
       [entry(5, 80), entry(group, 81, policyEntryFlags.POLICY_ENTRY_DEFAULT)],
       peers,
+      blocksOf,
     );
     const numeric = formatPolicy(rows, { labels: undefined, rules: new Map([[9, 'shop/web']]) });
     const lines = numeric.split('\n').map((line) => line.split(/ {2,}/).slice(0, 4));
-    expect(lines.slice(1, 5)).toEqual([
+    expect(lines.slice(1, 7)).toEqual([
       ['Deny (default)', 'Ingress', 'group g3: 2 identities', '81/TCP'],
       ['Allow', 'Ingress', '7', '80/TCP'],
       ['Allow', 'Ingress', '9', '80/TCP'],
-      ['', 'addresses of set 4', ''],
+      ['', 'in 10.0.0.0/8', ''],
+      ['', 'in 2001:db8::/32', ''],
+      ['', 'except 10.1.0.0/16', ''],
     ]);
+  });
+
+  test('a set of many blocks is cut, one without any has its number', () => {
+    const many = Array.from({ length: 20 }, (_, index) => `10.0.${index}.0/24`);
+    const [row] = policyRows(
+      [entry(5, 80)],
+      new Map([[5, [{ identity: 9, addressSet: 7 }]]]),
+      (_, set) => (set === 7 ? { in: many, except: [] } : undefined),
+    );
+    const labels = (one: PolicyRow) =>
+      formatPolicy([one], { labels: new Map(), rules: new Map() }).trimEnd().split('\n').slice(1);
+    expect(labels(row!)).toHaveLength(10);
+    expect(labels(row!).at(-1)).toContain('and 12 more blocks (-o json)');
+    const { blocks: _, ...gone } = row!;
+    expect(labels(gone)[1]).toContain('addresses of set 7');
   });
 });

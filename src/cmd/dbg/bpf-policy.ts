@@ -1,14 +1,15 @@
 /**
  * @module `dbg bpf policy get|list`: compiled policies as the datapath sees them now, read from the
- * pinned maps (cilium_endpoints, cilium_policy_v2, cilium_policy_config, cilium_identity_class). Peers
- * are classes in there: each prints as the identities that it stands for, a group (asked when the
- * peer's class has no entry) on one line. With an agent running,
+ * pinned maps (cilium_endpoints, cilium_policy_v2, cilium_policy_config, cilium_identity_class,
+ * cilium_address_sets). Peers are classes in there: each prints as the identities and blocks that it
+ * stands for, a group (asked when the peer's class has no entry) on one line. With an agent running,
  * identities print their labels and entries the names of the policies behind them.
  */
 
 import { hex, protocolText } from '../../bpf/map/address-text.ts';
 import { peerClassText } from '../../bpf/map/peer-class.ts';
 import type { Command, Invocation } from '../command.ts';
+import { endpointWords } from '../live-words.ts';
 import { outputFlag } from '../rendering.ts';
 import { formatTable } from '../text-table.ts';
 import { type EndpointPolicy, type PolicyRow, readPolicies } from './bpf-policy-read.ts';
@@ -38,7 +39,9 @@ export const bpfPolicyCommand: Command = {
     {
       name: 'get',
       summary: 'List contents of a policy BPF map',
-      positionals: [{ name: 'endpoint-id', help: 'as in `endpoint list`', optional: true }],
+      positionals: [
+        { name: 'endpoint-id', help: 'as in `endpoint list`', optional: true, live: endpointWords },
+      ],
       flags: [
         { name: 'all', kind: 'boolean', help: 'all endpoints (the default without an id)' },
         numericFlag,
@@ -168,12 +171,26 @@ function peerLabels(row: PolicyRow, { labels }: PolicyNames): readonly string[] 
   if (row.group !== undefined) {
     return [`group ${peerClassText(row.classId)}: ${row.group.length} identities`];
   }
-  const set = row.addressSet === 0 ? [] : [`addresses of set ${row.addressSet}`];
+  const set = row.addressSet === 0 ? [] : addressLines(row);
   if (labels === undefined) return [String(row.identity), ...set];
   if (row.identity === 0) return ['ANY'];
   const known = labels.get(row.identity);
   const names = known === undefined || known.length === 0 ? [String(row.identity)] : known;
   return [...[...names].sort(), ...set];
+}
+
+/** Blocks shown of a set. */
+const blocksMax = 8;
+
+/** `in 10.0.0.0/8`, `except 10.1.0.0/16`; the number of a set that a change has just left empty. */
+function addressLines({ addressSet, blocks }: PolicyRow): string[] {
+  if (blocks === undefined) return [`addresses of set ${addressSet}`];
+  const lines = [
+    ...blocks.in.map((block) => `in ${block}`),
+    ...blocks.except.map((block) => `except ${block}`),
+  ];
+  if (lines.length <= blocksMax) return lines;
+  return [...lines.slice(0, blocksMax), `and ${lines.length - blocksMax} more blocks (-o json)`];
 }
 
 /** `8080/TCP`, `8080-8095/TCP`, `ANY/UDP`, `ANY`. */

@@ -4,6 +4,7 @@
 import type { Command } from '../command.ts';
 import type { Flag } from '../flags.ts';
 import { UsageError } from '../flags.ts';
+import { endpointWords } from '../live-words.ts';
 import { goJson } from '../rendering.ts';
 import { formatLines } from '../text-table.ts';
 import type { EndpointHealth, EndpointLogEntry, EndpointModel } from './models.ts';
@@ -23,7 +24,13 @@ const labelsFlag: Flag = {
 };
 
 const withId = {
-  positionals: [{ name: 'endpoint-id', help: 'a number, or cni-attachment-id:… and the like' }],
+  positionals: [
+    {
+      name: 'endpoint-id',
+      help: 'a number, or cni-attachment-id:… and the like',
+      live: endpointWords,
+    },
+  ],
 } as const;
 
 export const endpointCommand: Command = {
@@ -46,7 +53,12 @@ export const endpointCommand: Command = {
       name: 'get',
       summary: 'Display endpoint information',
       positionals: [
-        { name: 'endpoint-id', help: 'a number, or pod-name:namespace:name', optional: true },
+        {
+          name: 'endpoint-id',
+          help: 'a number, or pod-name:namespace:name',
+          optional: true,
+          live: endpointWords,
+        },
       ],
       examples: [
         ['cilium dbg endpoint get 335', 'everything about one endpoint'],

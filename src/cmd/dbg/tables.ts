@@ -2,6 +2,7 @@
  * @module `dbg db list|show`: the agent's tables as they are now, with the agent's own columns.
  */
 import type { Command } from '../command.ts';
+import { tableWords } from '../live-words.ts';
 import { formatLines, formatTable } from '../text-table.ts';
 import type { TableModel, TableSummary } from './models.ts';
 import { showCommand } from './session.ts';
@@ -21,7 +22,7 @@ export const dbCommand: Command = {
     showCommand({
       name: 'show',
       summary: 'Show the rows of a table',
-      positionals: [{ name: 'table', help: 'as in `db list`' }],
+      positionals: [{ name: 'table', help: 'as in `db list`', live: tableWords }],
       examples: [
         ['cilium dbg db show endpoints', "with the agent's own columns"],
         ['cilium dbg db show policies -o json', 'every field of every row'],

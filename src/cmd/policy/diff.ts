@@ -3,11 +3,7 @@
  * judged otherwise. Pairs that both sets cannot tell apart are judged once.
  */
 import { type End, OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
-import {
-  manifestModel,
-  type OfflineModel,
-  overlay,
-} from '../../daemon/policy/explain/offline-model.ts';
+import { type OfflineModel, overlay } from '../../daemon/policy/explain/offline-model.ts';
 import {
   formatSegments,
   mergeSegments,
@@ -25,7 +21,13 @@ import { printError, printOut } from '../terminal.ts';
 import { answering, exitCode, familiesOf, InputError } from './options.ts';
 import { nobody, type Party, partiesOf } from './parties.ts';
 import { Progress } from './rows.ts';
-import { agentModel, type Documents, manifestConfig, readDocuments } from './source.ts';
+import {
+  agentModel,
+  type Documents,
+  documentModel,
+  manifestConfig,
+  readDocuments,
+} from './source.ts';
 
 /** Segments whose verdict goes the same way for the same reasons. */
 interface Flip {
@@ -58,7 +60,7 @@ export function diff(invocation: Invocation): Promise<number> {
       partiesOf(old, external, families),
       partiesOf(next, external, families),
     );
-    if (!parties.some((party) => party.before.isPod)) throw new InputError([nobody]);
+    if (!parties.some(isJudged)) throw new InputError([nobody]);
     const found = differences(clusters, parties, segmentsOf([before, after]));
     const form = flags.string('output');
     if (form === undefined && external.length === 0) printError(outsideHint);
@@ -77,8 +79,8 @@ async function modelsOf(invocation: Invocation): Promise<[OfflineModel, OfflineM
     const old = readDocuments([oldPath], config.cluster);
     const next = readDocuments([newPath], config.cluster);
     return [
-      manifestModel(old.policies, completed(old, next), config),
-      manifestModel(next.policies, completed(next, old), config),
+      documentModel({ ...old, objects: completed(old, next) }, config),
+      documentModel({ ...next, objects: completed(next, old) }, config),
     ];
   }
   if (args.length > 0 || paths.length === 0) {
@@ -110,6 +112,11 @@ function commonOf(before: readonly Party[], after: readonly Party[]): CommonPart
   });
 }
 
+/** The host firewall may be in one of the two alone. */
+function isJudged({ before, after }: CommonParty): boolean {
+  return before.isJudged || after.isJudged;
+}
+
 type Clusters = readonly [OfflineCluster, OfflineCluster];
 
 function differences(
@@ -123,7 +130,7 @@ function differences(
     progress.at(index * parties.length);
     return parties.flatMap((to) => {
       // Nothing of ours judges what goes from outside to outside; a pod reaches itself.
-      if ((!from.before.isPod && !to.before.isPod) || from === to) return [];
+      if ((!isJudged(from) && !isJudged(to)) || from === to) return [];
       return pairDifferences(clusters, from, to, segments, known);
     });
   });

@@ -5,9 +5,11 @@
 
 import type { End, OfflineCluster } from '../../daemon/policy/explain/offline.ts';
 import { protocolNames } from '../../daemon/policy/explain/port-segments.ts';
+import { icmpTypeOf } from '../../daemon/policy/parse/icmp.ts';
 import { parsePorts } from '../../daemon/ports.ts';
 import { suggest } from '../../k8s/problem.ts';
 import { type Family, formatAddress, parseAddress } from '../../net/address.ts';
+import { parsePrefix } from '../../net/prefix.ts';
 import { UsageError } from '../flags.ts';
 
 /** A port as written. */
@@ -48,7 +50,8 @@ export function splitTarget(text: string): { readonly name: string; readonly por
     return { name: bracketed[1] ?? '', port: parsePort(bracketed[2]) };
   }
   const colon = text.lastIndexOf(':');
-  if (colon < 0 || parseAddress(text) !== undefined) return { name: text, port: { kind: 'any' } };
+  const isWhole = parseAddress(text) !== undefined || parsePrefix(text) !== undefined;
+  if (colon < 0 || isWhole) return { name: text, port: { kind: 'any' } };
   const name = text.slice(0, colon);
   if (name.includes(':')) {
     throw new UsageError(`${JSON.stringify(text)}: an IPv6 address with a port is [ADDRESS]:PORT`);
@@ -56,15 +59,25 @@ export function splitTarget(text: string): { readonly name: string; readonly por
   return { name, port: parsePort(text.slice(colon + 1)) };
 }
 
-/** `80`, `80/tcp`, `http`, `icmp`, `icmp/8`, `icmpv6/128`. Throws `UsageError`. */
+/**
+ * `80`, `80/tcp`, `http`, `icmp`, `icmp/8`, `8/icmp`, `icmp/EchoRequest`, `icmpv6/128`. Throws
+ * `UsageError`.
+ */
 export function parsePort(text: string | undefined): WrittenPort {
   if (text === undefined || text === '') return { kind: 'any' };
-  const icmp = /^(icmp|icmpv6)(?:\/(\d{1,3}))?$/i.exec(text);
+  const icmp = /^(icmp|icmpv6)(?:\/([^/]+))?$/i.exec(text);
   if (icmp !== null) return parseIcmp(text, icmp[1] ?? '', icmp[2]);
+  const turned = /^([^/]+)\/(icmp|icmpv6)$/i.exec(text);
+  if (turned !== null) return parseIcmp(text, turned[2] ?? '', turned[1]);
   const [port = '', protocol, ...rest] = text.split('/');
   const proto = protocol === undefined ? undefined : protocols[protocol.toLowerCase()];
   if (rest.length > 0 || (protocol !== undefined && proto === undefined)) {
     throw new UsageError(`port ${JSON.stringify(text)}: PORT/tcp, udp or sctp, icmp/TYPE`);
+  }
+  if (/^\d+-\d+$/.test(port)) {
+    throw new UsageError(
+      `port ${JSON.stringify(text)}: one port, not a range; policy why without a port tells every port that is open`,
+    );
   }
   if (/^\d+$/.test(port)) {
     if (Number(port) < 1 || Number(port) > 65535) {
@@ -78,19 +91,30 @@ export function parsePort(text: string | undefined): WrittenPort {
 
 function parseIcmp(text: string, name: string, type: string | undefined): WrittenPort {
   const isIpv6 = name.toLowerCase() === 'icmpv6';
-  if (Number(type ?? 0) > 255) throw new UsageError(`${JSON.stringify(text)}: types are 0 to 255`);
-  const proto = isIpv6 ? 58 : type === undefined ? undefined : 1;
-  return { kind: 'icmp', proto, type: type === undefined ? undefined : Number(type) };
+  const isNumber = /^\d+$/.test(type ?? '0');
+  if (isNumber && Number(type ?? 0) > 255) {
+    throw new UsageError(`${JSON.stringify(text)}: types are 0 to 255`);
+  }
+  const number = isNumber ? Number(type) : icmpTypeOf(type ?? '', isIpv6 ? 'IPv6' : 'IPv4');
+  if (typeof number === 'string') throw new UsageError(number);
+  if (type === undefined) return { kind: 'icmp', proto: isIpv6 ? 58 : undefined, type };
+  return { kind: 'icmp', proto: isIpv6 ? 58 : 1, type: number };
 }
 
 /** An end by its name on the command line. Throws `UsageError`. */
-export function endName(text: string, namespace: string): string {
-  if (text === '') throw new UsageError('an end has no name: a pod, an address, host or world');
+export function endName(cluster: OfflineCluster, text: string, namespace: string): string {
+  if (text === '') throw new UsageError(`an end has no name: ${endForms}`);
   const address = parseAddress(text);
   if (address !== undefined) return formatAddress(address);
+  if (parsePrefix(text) !== undefined) {
+    throw new UsageError(`${JSON.stringify(text)} is a block of addresses: name one address of it`);
+  }
   if (text === 'host' || text === 'world' || text.includes('/')) return text;
-  return `${namespace}/${text}`;
+  const pod = `${namespace}/${text}`;
+  return cluster.hasNode(text) && !cluster.has(pod) ? text : pod;
 }
+
+const endForms = 'a pod, a node, an address, host or world';
 
 /** The ends in every family that both have. Throws `UsageError` if there is none. */
 export function pairsOf(
@@ -114,7 +138,10 @@ function checkEnd(cluster: OfflineCluster, name: string): void {
   if (cluster.end(name) !== undefined) return;
   if (cluster.has(name)) throw new UsageError(`${name} has no address yet: nothing reaches it`);
   const names = [...cluster.model.pods, ...cluster.model.hostPods].map((pod) => pod.name);
-  throw new UsageError(`there is no pod ${name}${suggest(name, names)}`);
+  const nearest = suggest(name, names);
+  const isDnsName = nearest === '' && /^[^/]*\/[^/]+\.[a-z]{2,}\.?$/i.test(name);
+  const hint = isDnsName ? '; names of DNS are not looked up: give an address, or world' : nearest;
+  throw new UsageError(`there is no pod ${name}${hint}`);
 }
 
 /** The numbers of a written port towards an end; undefined for any port. Throws `UsageError`. */

@@ -43,6 +43,8 @@ interface Tally {
   verdict: 'allowed' | 'denied';
   /** Whether the verdict says it for both sides, or for the sender's only. */
   isWhole: boolean;
+  /** The sides whose last word was a denial that is only audited: what it let through is no answer. */
+  readonly audited: Set<number>;
 }
 
 /** Distinct connections kept; a flood of more is an error, not memory. */
@@ -133,16 +135,25 @@ function tally(tallies: Map<string, Tally>, flow: Flow): boolean {
     }
     const { verdict, isWhole } = evidence;
     const first = { from, to, family, ...l4, verdict, flows: 1 } as const;
-    tallies.set(key, { first, flows: 1, verdict, isWhole });
+    const audited = new Set<number>();
+    noteAudit(audited, flow);
+    tallies.set(key, { first, flows: 1, verdict, isWhole, audited });
     return true;
   }
   known.flows++;
+  noteAudit(known.audited, flow);
+  if (evidence.verdict === 'allowed' && known.audited.size > 0) return true;
   // That the sender's side let it out says nothing against what the receiver's side said.
   if (evidence.isWhole || !known.isWhole) {
     known.verdict = evidence.verdict;
     known.isWhole = evidence.isWhole;
   }
   return true;
+}
+
+function noteAudit(audited: Set<number>, { verdict, event_type, traffic_direction }: Flow): void {
+  if (verdict === Verdict.AUDIT) audited.add(traffic_direction);
+  else if (event_type?.type === eventVerdict) audited.delete(traffic_direction);
 }
 
 /** What the flow says of policy; undefined if nothing. */

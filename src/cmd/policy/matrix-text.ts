@@ -9,7 +9,7 @@ import { formatL4, type WrittenPort } from './ends.ts';
 import { cellsOf, type Party } from './parties.ts';
 import { RowWriter } from './rows.ts';
 
-/** `.` allowed, `X` denied, `/` the families differ, `-` the same pod, blank: nothing to judge. */
+/** `.` allowed, `X` denied, `a` denied and let through by audit, `/` the families differ, `-` the same pod, blank: nothing to judge. */
 export function matrixGrid(
   cluster: OfflineCluster,
   parties: readonly Party[],
@@ -18,8 +18,9 @@ export function matrixGrid(
   const width = String(parties.length).length;
   const nameWidth = Math.max(4, ...parties.map((party) => party.name.length)) + width + 2;
   const numbers = parties.map((_, index) => String(index + 1).padStart(width)).join(' ');
+  const audited = cluster.model.audited.size === 0 ? '' : ' a audited: would be denied,';
   printOut(
-    `. allowed, X denied, - itself; rows from, columns to\n${' '.repeat(nameWidth)}${numbers}\n`,
+    `. allowed, X denied,${audited} - itself; rows from, columns to\n${' '.repeat(nameWidth)}${numbers}\n`,
   );
   using writer = new RowWriter(false);
   for (const [index, from] of parties.entries()) {
@@ -35,12 +36,13 @@ function mark(
   to: Party,
   ports: readonly WrittenPort[],
 ): string {
-  if (from === to && from.isPod) return '-';
-  const verdicts = new Set<boolean>();
-  for (const { verdict } of cellsOf(cluster, from, to, ports)) verdicts.add(verdict.allowed);
-  if (verdicts.size === 0) return ' ';
-  if (verdicts.size === 2) return '/';
-  return verdicts.has(true) ? '.' : 'X';
+  if (from === to && from.isJudged) return '-';
+  const marks = new Set<string>();
+  for (const { verdict } of cellsOf(cluster, from, to, ports)) {
+    marks.add(verdict.allowed ? '.' : verdict.audit ? 'a' : 'X');
+  }
+  const [first = ' '] = marks;
+  return marks.size > 1 ? '/' : first;
 }
 
 /** A line a pair and port, with what denied it. */
@@ -55,14 +57,15 @@ export function matrixList(
   for (const from of parties) {
     for (const to of parties) {
       for (const { l4, family, verdict } of cellsOf(cluster, from, to, ports)) {
-        const { allowed, egress, ingress } = verdict;
+        const { allowed, audit, egress, ingress } = verdict;
         const why = [
           ...(egress?.allowed === false ? ruleNames(egress, 'egress') : []),
           ...(ingress?.allowed === false ? ruleNames(ingress, 'ingress') : []),
         ].join(', ');
         const names = `${printable(from.name).padEnd(width)}${printable(to.name).padEnd(width)}`;
         const shown = `${formatL4(l4)}${family === undefined ? '' : ` v${family}`}`.padEnd(14);
-        writer.row(`${names}${shown}${allowed ? 'allowed' : `denied by ${why}`}`);
+        const denied = `${audit ? 'audited: would be ' : ''}denied by ${why}`;
+        writer.row(`${names}${shown}${allowed ? 'allowed' : denied}`);
       }
     }
   }

@@ -35,7 +35,7 @@ export function matrix(invocation: Invocation): Promise<number> {
       families,
       flags.string('namespace'),
     );
-    if (!parties.some((party) => party.isPod)) throw new InputError([nobody]);
+    if (!parties.some((party) => party.isJudged)) throw new InputError([nobody]);
     checkNames(ports, cluster);
     if (form === 'table' && ports.length === 1) matrixGrid(cluster, parties, ports);
     else if (form === 'table' || form === 'list') matrixList(cluster, parties, ports);
@@ -69,13 +69,13 @@ function writeRows(
     progress.at(index * parties.length);
     for (const [other, to] of parties.entries()) {
       for (const { l4, family, verdict } of cellsOf(cluster, from, to, ports)) {
-        const { egress, ingress, allowed } = verdict;
+        const { egress, ingress, allowed, audit } = verdict;
         // By hand: a million rows take seconds otherwise, and the sides repeat.
         writer.row(
           `{"from":${names[index]},"to":${names[other]},"port":${l4.port}` +
             `,"protocol":"${protocolNames[l4.proto] ?? l4.proto}"` +
             `${family === undefined ? '' : `,"family":${family}`}` +
-            `,"verdict":"${allowed ? 'allowed' : 'denied'}"` +
+            `,"verdict":"${allowed ? 'allowed' : 'denied'}","audit":${audit}` +
             `,"egress":${sideText(egress, 'egress', texts)}` +
             `,"ingress":${sideText(ingress, 'ingress', texts)}}`,
         );

@@ -13,6 +13,10 @@ export const exitCode = { fine: 0, negative: 1, usage: 2, unreachable: 3 } as co
 export const exitNotes =
   'Exit status: 0 allowed or fine; 1 denied, different or not valid; 2 usage or input that cannot be read; 3 no agent.';
 
+/** For the help of commands that tell verdicts of an agent. */
+export const auditNotes =
+  'The verdict and the exit status are what policy says. Where the agent or an endpoint only audits (PolicyAuditMode), a denial is told as "audited: would be denied", in JSON as "audit": true: it goes on.';
+
 export const fileFlag: Flag = {
   name: 'file',
   short: 'f',
@@ -35,13 +39,18 @@ export const externalFlag: Flag = {
   name: 'external',
   kind: 'strings',
   hint: 'address',
-  help: 'an address outside of the cluster, world or host, to judge as well; may be repeated',
+  help: 'an address outside of the cluster, a node, world or host, to judge as well; may be repeated',
 };
 
 /** How an agent would judge; with an agent, its own configuration counts. */
 export const agentFlags: readonly Flag[] = [
   { name: 'cluster-name', kind: 'string', help: "with files: the cluster's name" },
   { name: 'node', kind: 'string', help: 'with files: the node that is the host' },
+  {
+    name: 'enable-host-firewall',
+    kind: 'boolean',
+    help: 'with files: policies with a nodeSelector are in force on the node of --node',
+  },
   {
     name: 'enable-policy',
     kind: 'string',

@@ -8,6 +8,7 @@ import type {
   PairVerdict,
   SideVerdict,
 } from '../../daemon/policy/explain/offline.ts';
+import { hostName } from '../../daemon/policy/explain/offline-model.ts';
 import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { type Family, parseAddress } from '../../net/address.ts';
 import { UsageError } from '../flags.ts';
@@ -20,7 +21,8 @@ export const nobody = 'there are no pods to judge: Pod documents are needed besi
 /** A pod or an address, in the families that it has. */
 export interface Party {
   readonly name: string;
-  readonly isPod: boolean;
+  /** A pod, or the node under a host firewall: what it sends and gets is judged. */
+  readonly isJudged: boolean;
   readonly ends: ReadonlyMap<Family, End>;
 }
 
@@ -51,9 +53,10 @@ export function partiesOf(
     printError(`left out, for they have no address: ${names.join(', ')}${more}`);
   }
   const outside = external.map((text) => {
-    const name = endName(text, 'default');
-    if (parseAddress(name) === undefined && name !== 'world' && name !== 'host') {
-      throw new UsageError(`--external ${JSON.stringify(text)}: not an address`);
+    const name = endName(cluster, text, 'default');
+    const isSpecial = name === 'world' || name === hostName || cluster.hasNode(name);
+    if (parseAddress(name) === undefined && !isSpecial) {
+      throw new UsageError(`--external ${JSON.stringify(text)}: no address, node, world or host`);
     }
     return partyOf(cluster, name, families, false);
   });
@@ -71,7 +74,8 @@ function partyOf(
     const end = cluster.end(name, family);
     if (end !== undefined) ends.set(family, end);
   }
-  return { name, isPod, ends };
+  const hasPolicy = [...ends.values()].some((end) => end.subject !== undefined);
+  return { name, isJudged: isPod || hasPolicy, ends };
 }
 
 /** Every pair and port in order; two of a pair where its families differ. */
@@ -81,7 +85,7 @@ export function* cellsOf(
   to: Party,
   ports: readonly WrittenPort[],
 ): Generator<Cell> {
-  if (!from.isPod && !to.isPod) return;
+  if (!from.isJudged && !to.isJudged) return;
   // A name and a number may be the same port.
   const judged = new Set<string>();
   for (const port of ports) {

@@ -8,6 +8,7 @@ import { exportedModel, type PolicyExport } from '../../daemon/policy/explain/ex
 import type { LintOptions } from '../../daemon/policy/explain/lint.ts';
 import {
   entriesUnlimited,
+  type ManifestConfig,
   manifestModel,
   type OfflineModel,
 } from '../../daemon/policy/explain/offline-model.ts';
@@ -17,7 +18,7 @@ import { type Problem, printable } from '../../k8s/problem.ts';
 import { localAgent } from '../../sandbox/current.ts';
 import { AgentClient } from '../agent-client.ts';
 import type { Invocation } from '../command.ts';
-import { UsageError } from '../flags.ts';
+import { type Flag, UsageError } from '../flags.ts';
 import { printError } from '../terminal.ts';
 import { agentFlags, InputError, word } from './options.ts';
 
@@ -30,6 +31,10 @@ export interface Documents {
 export function manifestConfig(invocation: Invocation): LintOptions {
   const { flags } = invocation;
   const filter = filterOf(flags.strings('labels'));
+  const [localNode, hostFirewall] = [flags.string('node'), flags.boolean('enable-host-firewall')];
+  if (hostFirewall && localNode === undefined) {
+    throw new UsageError('--enable-host-firewall: --node says which node is the host');
+  }
   const mode = word(invocation, 'policy-cidr-match-mode', ['nodes']);
   return {
     enablePolicy: word(invocation, 'enable-policy', ['default', 'always', 'never']) ?? 'default',
@@ -37,7 +42,8 @@ export function manifestConfig(invocation: Invocation): LintOptions {
     cidrMatchesNodes: mode === 'nodes',
     entriesMax: entriesUnlimited,
     cluster: flags.string('cluster-name') ?? 'default',
-    localNode: flags.string('node'),
+    localNode,
+    hostFirewall,
     identityLabels: (pod) => podIdentityLabels(pod, filter).labels,
     keepsLabel: (label) => keepsLabel(filter, label),
   };
@@ -123,18 +129,45 @@ export async function loadModel(invocation: Invocation): Promise<OfflineModel> {
 
 export function fileModel(invocation: Invocation, paths: readonly string[]): OfflineModel {
   const config = manifestConfig(invocation);
-  const { policies, objects } = readDocuments(paths, config.cluster);
+  return documentModel(readDocuments(paths, config.cluster), config);
+}
+
+/** Throws `UsageError` if the node that is the host is in no document. */
+export function documentModel(
+  { policies, objects }: Documents,
+  config: ManifestConfig,
+): OfflineModel {
+  const { localNode } = config;
+  const nodes = new Set(
+    objects.flatMap((one) => {
+      if (one.kind === 'Node') return [one.name];
+      return one.kind === 'Pod' && one.nodeName !== undefined ? [one.nodeName] : [];
+    }),
+  );
+  if (localNode !== undefined && !nodes.has(localNode)) {
+    const names = [...nodes].sort();
+    const shown = names.slice(0, nodesShown).join(', ');
+    const more = names.length > nodesShown ? ` and ${names.length - nodesShown} more` : '';
+    const known = names.length === 0 ? 'no document names a node' : `there are ${shown}${more}`;
+    throw new UsageError(`--node ${JSON.stringify(localNode)}: ${known}`);
+  }
   return manifestModel(policies, objects, config);
 }
 
+const nodesShown = 10;
+
 const exportTimeoutMs = 60_000;
+
+function isSet({ flags }: Invocation, name: string, kind: Flag['kind']): boolean {
+  if (kind === 'boolean') return flags.boolean(name);
+  return kind === 'strings' ? flags.strings(name).length > 0 : flags.string(name) !== undefined;
+}
 
 /** Throws `AgentDownError`, `AgentStatusError`. */
 export async function agentModel(invocation: Invocation): Promise<OfflineModel> {
   const { flags } = invocation;
   for (const { name, kind } of agentFlags) {
-    const isSet = kind === 'strings' ? flags.strings(name).length > 0 : flags.string(name);
-    if (isSet === undefined || isSet === false) continue;
+    if (!isSet(invocation, name, kind)) continue;
     throw new UsageError(`--${name} is for files; an agent answers as it is configured`);
   }
   const { socketPath } = localAgent(flags.string('host'));

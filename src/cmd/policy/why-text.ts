@@ -23,22 +23,23 @@ export function whyText(answers: readonly Answer[], withDocument: boolean): stri
 }
 
 /** What must be the same for one text to stand for both families. */
-function likenessOf({ verdict, open = '', egress, ingress }: Answer): string {
+function likenessOf({ verdict, audit, open = '', egress, ingress }: Answer): string {
   const sides = [egress, ingress].map((each) => [
     each?.verdict,
     each?.rules,
     each?.passed,
     each?.misses.map(({ rule, path, failed }) => [rule, path, failed]),
   ]);
-  return JSON.stringify([verdict, open.replaceAll('ICMPv6', 'ICMP'), sides]);
+  return JSON.stringify([verdict, audit, open.replaceAll('ICMPv6', 'ICMP'), sides]);
 }
 
 function body(answer: Answer, withDocument: boolean): string {
-  const { from, to, verdict, explained, open } = answer;
+  const { from, to, verdict, audit, explained, open } = answer;
   const lines: string[] = [];
-  if (open === undefined) lines.push(`${verdict}: ${from} -> ${to} ${explained}`);
+  const word = audit ? `audited: would be ${verdict}` : verdict;
+  if (open === undefined) lines.push(`${word}: ${from} -> ${to} ${explained}`);
   else {
-    lines.push(`${verdict}: ${from} -> ${to}, any port`);
+    lines.push(`${word}: ${from} -> ${to}, any port`);
     lines.push(`open: ${open}`);
     if (verdict === 'partly allowed') lines.push(`the rest, at the example of ${explained}:`);
   }
@@ -54,7 +55,8 @@ function body(answer: Answer, withDocument: boolean): string {
 
 function side(direction: Side, own: string, found: SideAnswer | undefined): string[] {
   const title = `${direction} of ${own}`;
-  if (found === undefined && own === 'host') return [`${title}: allowed, it has no host policy`];
+  if (found === undefined && own === 'host')
+    return [`${title}: allowed, there is no host firewall`];
   if (found === undefined) return [`${title}: allowed, not a pod: no policy here`];
   const lines = [`${title}: ${sentence(found)}`];
   for (const rule of found.passed) lines.push(`  passed on to the next tier by ${rule}`);
@@ -65,11 +67,12 @@ function side(direction: Side, own: string, found: SideAnswer | undefined): stri
   return lines;
 }
 
-function sentence({ verdict, enforced, default: isDefault, by, rules }: SideAnswer): string {
+function sentence({ verdict, audit, enforced, default: isDefault, by, rules }: SideAnswer): string {
   const isImplicit = rules.every((rule) => rule.startsWith('implicit:'));
   if (!enforced) return 'allowed, no policy applies';
   if (verdict === 'denied') {
-    return isDefault ? `denied, nothing allows it; default deny by ${by}` : `denied by ${by}`;
+    const why = isDefault ? `, nothing allows it; default deny by ${by}` : ` by ${by}`;
+    return `denied${why}${audit ? '; only audited, so it goes on' : ''}`;
   }
   if (/^allow-any-/.test(by)) return 'allowed, nothing denies it and no policy denies by default';
   return isImplicit ? `allowed: ${by}` : `allowed by ${by}`;
@@ -86,11 +89,12 @@ function changes(answer: Answer, withDocument: boolean): string[] {
     if (found === undefined || found.verdict !== wanted) return [];
     return change(direction, own, found, withDocument);
   });
+  if (withDocument && verdict === 'allowed') return ['nothing to suggest: it is allowed'];
   return lines.length === 0 ? [] : ['what would change it:', ...lines];
 }
 
 function change(direction: Side, own: string, found: SideAnswer, withDocument: boolean): string[] {
-  const { kind, rules, document, becomes, becauseOf } = found.change;
+  const { kind, rules, document, becomes, becauseOf, obstacle } = found.change;
   const because = becauseOf.length === 0 ? 'nothing speaks about it' : becauseOf.join(', ');
   switch (kind) {
     case 'add': {
@@ -100,11 +104,14 @@ function change(direction: Side, own: string, found: SideAnswer, withDocument: b
     }
     case 'remove': {
       const still = becomes === found.verdict ? 'still ' : '';
-      return [`  without ${rules.join(', ')}: ${still}${becomes} (${because})`];
+      return [
+        `  without ${rules.join(', ')}: ${still}${becomes} (${because})`,
+        ...(withDocument && obstacle !== undefined ? [`  nothing to add: ${obstacle}`] : []),
+      ];
     }
     case 'select':
       return [`  a policy with ${direction} that selects ${own} and does not allow it`];
     case 'none':
-      return [`  no single rule for ${direction} of ${own}: ${because}`];
+      return [`  no single rule for ${direction} of ${own}: ${obstacle ?? because}`];
   }
 }

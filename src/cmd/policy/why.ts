@@ -41,6 +41,8 @@ export interface MissAnswer {
 
 export interface SideAnswer {
   readonly verdict: 'allowed' | 'denied';
+  /** What the side denies is only told of, and goes on. */
+  readonly audit: boolean;
   /** False where no policy speaks about the direction. */
   readonly enforced: boolean;
   /** Denied because nothing allows it. */
@@ -61,7 +63,10 @@ export interface Answer {
   /** Undefined for "any port". */
   readonly port: number | undefined;
   readonly protocol: string | undefined;
+  /** What policy says. */
   readonly verdict: 'allowed' | 'denied' | 'partly allowed';
+  /** What is denied is let through, for every side that denies it is only audited. */
+  readonly audit: boolean;
   /** For "any port": what is open. */
   readonly open?: string;
   /** What is explained below. */
@@ -83,8 +88,8 @@ export function why(invocation: Invocation): Promise<number> {
     const cluster = new OfflineCluster(await loadModel(invocation));
     const pairs = pairsOf(
       cluster,
-      endName(fromText, namespace),
-      endName(target.name, namespace),
+      endName(cluster, fromText, namespace),
+      endName(cluster, target.name, namespace),
       familiesOf(invocation),
     );
     const asked = pairs.filter(
@@ -107,21 +112,24 @@ function together(answers: readonly Answer[]): object {
   const [first] = answers;
   const verdicts = new Set(answers.map((each) => each.verdict));
   const verdict = verdicts.size === 1 ? first?.verdict : 'differs';
+  const closed = answers.filter((each) => each.verdict !== 'allowed');
+  const audit = closed.length > 0 && closed.every((each) => each.audit);
   const { family: _, ...rest } = first ?? { family: 4 };
-  return { ...rest, verdict, families: answers };
+  return { ...rest, verdict, audit, families: answers };
 }
 
 /** One family. Without a port, the ports that are open, and why the rest is as it is. */
 export function answerOf(cluster: OfflineCluster, pair: Pair, l4: L4 | undefined): Answer {
   const { from, to, family } = pair;
   if (l4 !== undefined) {
-    const { allowed } = cluster.judge(from, to, l4.proto, l4.port);
+    const { allowed, audit } = cluster.judge(from, to, l4.proto, l4.port);
     const verdict = allowed ? 'allowed' : 'denied';
     return {
       ...namesOf(pair),
       port: l4.port,
       protocol: formatL4(l4).replace(/^\d+\/|\/\d+$/g, ''),
       verdict,
+      audit,
       explained: formatL4(l4),
       ...sidesOf(cluster, pair, l4),
     };
@@ -129,8 +137,8 @@ export function answerOf(cluster: OfflineCluster, pair: Pair, l4: L4 | undefined
   const segments = segmentsOf([cluster.model]).filter(
     ({ proto }) => proto !== (family === 4 ? 58 : 1),
   );
-  const isOpen = ({ proto, first }: Segment) => cluster.judge(from, to, proto, first).allowed;
-  const open = segments.filter(isOpen);
+  const verdictAt = ({ proto, first }: Segment) => cluster.judge(from, to, proto, first);
+  const open = segments.filter((each) => verdictAt(each).allowed);
   const closed = segments.filter((each) => !open.includes(each));
   // The rest is explained where people look first, at a port that no rule names.
   const widest = (list: readonly Segment[]) =>
@@ -145,9 +153,10 @@ export function answerOf(cluster: OfflineCluster, pair: Pair, l4: L4 | undefined
     port: undefined,
     protocol: undefined,
     verdict: closed.length === 0 ? 'allowed' : open.length === 0 ? 'denied' : 'partly allowed',
+    audit: closed.length > 0 && closed.every((each) => verdictAt(each).audit),
     open: open.length === 0 ? 'nothing' : formatSegments(open),
     explained: formatSegments([example]),
-    ...sidesOf(cluster, pair, at),
+    ...sidesOf(cluster, pair, { ...at, anyPort: true }),
   };
 }
 
@@ -155,12 +164,16 @@ function namesOf({ from, to, family }: Pair) {
   return { from: from.name, to: to.name, family };
 }
 
-function sidesOf(cluster: OfflineCluster, { from, to }: Pair, { proto, port }: L4) {
-  const verdict = cluster.judge(from, to, proto, port);
+function sidesOf(
+  cluster: OfflineCluster,
+  { from, to }: Pair,
+  { anyPort = false, ...l4 }: L4 & { readonly anyPort?: boolean },
+) {
+  const verdict = cluster.judge(from, to, l4.proto, l4.port);
   const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) => {
     const side = verdict[direction];
     const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
-    return side && sideOf(cluster, { direction, own, peer, proto, port }, side);
+    return side && sideOf(cluster, { direction, own, peer, ...l4, anyPort }, side);
   });
   return { egress, ingress };
 }
@@ -171,6 +184,7 @@ function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict):
   const rows = cluster.rulesOf(question.own);
   return {
     verdict: side.allowed ? 'allowed' : 'denied',
+    audit: !side.allowed && cluster.isAudited(question.own),
     enforced: side.enforced,
     default: side.isDefault,
     rules: ruleNames(side, direction),
@@ -183,7 +197,6 @@ function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict):
 
 function passedOf(all: readonly Consideration[]): string[] {
   return all
-
     .filter(({ item, failed, reached }) => reached && item.action === 'pass' && failed === 0)
     .map(({ row, item }) => `${describeRule(row, item)} ${item.path}`);
 }

@@ -7,7 +7,7 @@
 
 import { type ClusterObject, objectKey } from '../../k8s/object.ts';
 import { Table } from '../../kv/table.ts';
-import type { IdentityId } from '../identity/table.ts';
+import { formatLabel, type IdentityId } from '../identity/table.ts';
 
 export interface ClusterObjectRow {
   readonly object: ClusterObject;
@@ -33,6 +33,12 @@ export function clusterObjectKey(
   name: string,
 ): string {
   return `${kind}/${namespace}/${name}`;
+}
+
+/** A node's labels, as the selectors of policies for nodes see them; none where it is not known. */
+export function nodeLabelTexts(node: ClusterObject | undefined): string[] {
+  const labels = node?.kind === 'Node' ? node.labels : {};
+  return Object.entries(labels).map(([key, value]) => formatLabel({ source: 'k8s', key, value }));
 }
 
 /** The value of the `service` index: a service's endpoints. */

@@ -8,7 +8,12 @@
 import { pending } from '../../kv/status.ts';
 import type { ChangeReader, Key, Table } from '../../kv/table.ts';
 import { requirePrefix } from '../../net/prefix.ts';
-import { type ClusterObjectRow, clusterObjectKey, type RemotePodRow } from '../cluster/table.ts';
+import {
+  type ClusterObjectRow,
+  clusterObjectKey,
+  nodeLabelTexts,
+  type RemotePodRow,
+} from '../cluster/table.ts';
 import type { EndpointId, EndpointRow } from '../endpoint/table.ts';
 import {
   type IdentityId,
@@ -200,14 +205,11 @@ export class PolicyController implements Disposable {
 
   #placeHost({ nodeName }: HostEndpoint): void {
     const node = this.#tables.objects.get(clusterObjectKey('Node', '', nodeName))?.object;
-    const labels = node?.kind === 'Node' ? node.labels : {};
     this.compiler.setLocal({
       subject: hostSubject,
       identity: identityHost,
       ports: '',
-      nodeLabels: Object.entries(labels).map(([key, value]) =>
-        value === '' ? `k8s:${key}` : `k8s:${key}=${value}`,
-      ),
+      nodeLabels: nodeLabelTexts(node),
     });
   }
 

@@ -13,6 +13,7 @@ import {
   describeTwins,
   isFolderRow,
 } from '../policy/documents/stand-in.ts';
+import { describeEqualPriorities } from '../policy/explain/equal-priorities.ts';
 import { kernelPolicyTarget } from '../policy/kernel/policy-target.ts';
 import { PolicyReconciler } from '../policy/kernel/reconciler.ts';
 import { PolicyRevision, policySubject } from '../policy/table.ts';
@@ -172,10 +173,13 @@ function ruleReporter({ health, tables, config, resources }: AgentCore): () => v
   const report = health.reporter('policy.rules');
   const look = () => {
     const rules = tables.policyRules;
-    const idle = config.enableHostFirewall ? undefined : describeNodeRules(rules);
-    const problem = describeTwins(rules) ?? idle;
-    if (problem === undefined) report.ok('each in one file');
-    else report.degraded(problem);
+    const problems = [
+      describeTwins(rules),
+      describeEqualPriorities(rules.all()),
+      config.enableHostFirewall ? undefined : describeNodeRules(rules),
+    ].filter((each) => each !== undefined);
+    if (problems.length === 0) report.ok('each in one file');
+    else report.degraded(problems.join('; '));
   };
   let timer: ReturnType<typeof setTimeout> | undefined;
   resources.defer(() => clearTimeout(timer));

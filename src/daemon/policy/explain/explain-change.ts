@@ -25,6 +25,8 @@ export interface Change {
   /** What the side then says. */
   readonly becomes: 'allowed' | 'denied';
   readonly becauseOf: readonly string[];
+  /** Why there is no document that would allow it; undefined if there is one, or if it is allowed. */
+  readonly obstacle?: string;
 }
 
 /** Rounds of taking rules away; each compiles the cluster once. */
@@ -38,7 +40,19 @@ export function changeOf(cluster: OfflineCluster, question: Question): Change {
     const because = ruleNames(side, question.direction);
     return because.length === 0 ? selected(question) : unchanged(question, 'allowed', because);
   }
-  return side.isDefault ? added(cluster, question) : without(cluster, question, side, true);
+  if (side.isDefault) return added(cluster, question);
+  if (isBaseline(cluster, side))
+    return added(cluster, question, { enableDefaultDeny: { [question.direction]: false } });
+  return { ...without(cluster, question, side, true), obstacle: deniesText };
+}
+
+const deniesText = 'a rule that denies comes before every CiliumNetworkPolicy that allows';
+
+/** The last tier comes after whatever a policy of a namespace allows. */
+function isBaseline({ model }: OfflineCluster, { policies }: SideVerdict): boolean {
+  return policies.every((policy) =>
+    model.rules.some((row) => isRuleOf(row, policy) && row.rule.tier === 'baseline'),
+  );
 }
 
 function isOpen(side: SideVerdict): boolean {
@@ -104,24 +118,28 @@ function withoutItems(
   return { ...row, rule: { ...row.rule, [direction]: left } };
 }
 
-/** The least that allows exactly this, tried out. */
-function added(cluster: OfflineCluster, question: Question): Change {
+/** The least that allows exactly this, tried out; `more` is what its spec has besides. */
+function added(cluster: OfflineCluster, question: Question, more: object = {}): Change {
   const { direction } = question;
-  const document = leastPolicy(cluster, question);
-  if (document === undefined) return unchanged(question, 'denied');
+  const subject = subjectOf(cluster, question.own);
+  if (typeof subject === 'string') {
+    return { ...unchanged(question, 'denied'), obstacle: subject };
+  }
+  const document = leastPolicy(cluster, question, subject, more);
   const parsed = parseDocuments(JSON.stringify(document), { cluster: cluster.model.cluster });
-  if (parsed.kind === 'refused') return unchanged(question, 'denied');
+  if (parsed.kind === 'refused') {
+    const [problem] = parsed.problems;
+    const obstacle = `the policy that would is refused: ${problem?.path}: ${problem?.message}`;
+    return { ...unchanged(question, 'denied'), obstacle };
+  }
   const next = new OfflineCluster(overlay(cluster.model, parsed.policies, []));
   const side = sideOf(next, reseated(next, question));
-  const becomes = side?.allowed === true ? 'allowed' : 'denied';
-  return {
-    kind: becomes === 'allowed' ? 'add' : 'none',
-    direction,
-    rules: [],
-    document,
-    becomes,
-    becauseOf: ruleNames(side, direction),
-  };
+  const becauseOf = ruleNames(side, direction);
+  if (side?.allowed !== true) {
+    const obstacle = `the least rule that would is not enough: ${becauseOf.join(', ')}`;
+    return { ...unchanged(question, 'denied', becauseOf), obstacle };
+  }
+  return { kind: 'add', direction, rules: [], document, becomes: 'allowed', becauseOf };
 }
 
 /** The same ends in another cluster of the same pods. */
@@ -130,23 +148,52 @@ function reseated(cluster: OfflineCluster, question: Question): Question {
   return { ...question, own: seat(question.own), peer: seat(question.peer) };
 }
 
-/** A CiliumNetworkPolicy for exactly this connection; undefined where no pod is protected. */
-function leastPolicy(cluster: OfflineCluster, question: Question): object | undefined {
-  const { direction, own, peer, proto, port } = question;
-  const subject = own.pod && workloadOf(cluster.identityLabels(own));
-  if (subject === undefined) return undefined;
-  const side = direction === 'ingress' ? 'from' : 'to';
+/** Whom a written policy would protect, as its kind says it. */
+interface WrittenSubject {
+  readonly kind: string;
+  /** Empty for the node. */
+  readonly namespace: string;
+  readonly spec: object;
+}
+
+const hostnameLabel = 'kubernetes.io/hostname';
+
+/** The pods of a workload, or the node alone; why not, where neither can be named. */
+function subjectOf(cluster: OfflineCluster, own: End): WrittenSubject | string {
+  if (own.pod === undefined) {
+    const prefix = `k8s:${hostnameLabel}=`;
+    const label = cluster.model.nodeLabels?.find((each) => each.startsWith(prefix));
+    if (label === undefined) return `the node has no label ${hostnameLabel} to select it alone by`;
+    const matchLabels = { [hostnameLabel]: label.slice(prefix.length) };
+    const spec = { nodeSelector: { matchLabels } };
+    return { kind: 'CiliumClusterwideNetworkPolicy', namespace: '', spec };
+  }
+  const workload = workloadOf(cluster.identityLabels(own));
+  if (workload === undefined) return `the labels of ${own.name} are not known`;
+  const { namespace } = workload;
+  const spec = { endpointSelector: selectorFor(workload, [], 'kept') };
+  return { kind: 'CiliumNetworkPolicy', namespace, spec };
+}
+
+/** A policy for exactly this connection, or for all ports between these two. */
+function leastPolicy(
+  cluster: OfflineCluster,
+  question: Question,
+  { kind, namespace, spec }: WrittenSubject,
+  more: object,
+): object {
+  const { direction, own, peer, proto, port, anyPort = false } = question;
   const verb = direction === 'ingress' ? 'from' : 'to';
   const name = policyNameOf(['allow', shortName(own), verb, shortName(peer)]);
+  const ports = anyPort ? {} : portsOf(proto, port, peer);
   return {
     apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name, namespace: subject.namespace },
+    kind,
+    metadata: { name, ...(namespace === '' ? {} : { namespace }) },
     spec: {
-      endpointSelector: selectorFor(subject, [], 'kept'),
-      [direction]: [
-        { ...peerOf(cluster, peer, side, subject.namespace), ...portsOf(proto, port, peer) },
-      ],
+      ...spec,
+      ...more,
+      [direction]: [{ ...peerOf(cluster, peer, verb, namespace), ...ports }],
     },
   };
 }

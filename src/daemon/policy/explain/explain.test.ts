@@ -1,46 +1,25 @@
 /**
- * Near misses and what would change a verdict, by example; `test/oracle/explain.test.ts` has the
+ * Near misses and what would change a verdict, by example; `test/policy/explain.test.ts` has the
  * rest: that explanations and verdicts agree.
  */
 import { describe, expect, test } from 'bun:test';
-import { parseDocuments } from '../parse/parse.ts';
 import { considerations, nearMisses, type Question } from './explain.ts';
 import { changeOf } from './explain-change.ts';
+import { ciliumDocument, fixtureModel, podDocument, tieredDocument } from './manifest-fixture.ts';
 import { OfflineCluster } from './offline.ts';
-import { entriesUnlimited, manifestModel } from './offline-model.ts';
-
-function pod(name: string, address: string, ports: object[] = []): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'default', labels: { app: name } },
-    spec: { containers: [{ name: 'main', ports }] },
-    status: { podIP: address },
-  };
-}
 
 const pods = [
-  pod('frontend', '10.0.1.1'),
-  pod('backend', '10.0.1.2', [{ name: 'http', containerPort: 8080 }]),
-  pod('intruder', '10.0.1.3'),
+  podDocument('frontend', '10.0.1.1'),
+  podDocument('backend', '10.0.1.2', { ports: [{ name: 'http', containerPort: 8080 }] }),
+  podDocument('intruder', '10.0.1.3'),
 ];
 
 function policy(name: string, spec: object): object {
-  return {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name, namespace: 'default' },
-    spec: { endpointSelector: { matchLabels: { app: 'backend' } }, ...spec },
-  };
+  return ciliumDocument(name, { endpointSelector: { matchLabels: { app: 'backend' } }, ...spec });
 }
 
 function guard(rules: object[]): object {
-  return {
-    apiVersion: 'policy.networking.k8s.io/v1alpha2',
-    kind: 'ClusterNetworkPolicy',
-    metadata: { name: 'guard' },
-    spec: { tier: 'Admin', priority: 5, subject: { namespaces: {} }, ingress: rules },
-  };
+  return tieredDocument('guard', rules);
 }
 
 const fromFrontend = { fromEndpoints: [{ matchLabels: { app: 'frontend' } }] };
@@ -49,22 +28,7 @@ const allowsFrontend = policy('allows-frontend', { ingress: [{ ...fromFrontend, 
 const everybody = { pods: { namespaceSelector: {}, podSelector: {} } };
 
 function clusterOf(...documents: object[]): OfflineCluster {
-  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...pods, ...documents] });
-  const parsed = parseDocuments(text);
-  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
-  const model = manifestModel(parsed.policies, parsed.objects, {
-    enablePolicy: 'default',
-    allowLocalhost: true,
-    cidrMatchesNodes: false,
-    entriesMax: entriesUnlimited,
-    cluster: 'default',
-    localNode: undefined,
-    identityLabels: ({ labels, namespace }) => [
-      ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
-      `k8s:io.kubernetes.pod.namespace=${namespace}`,
-    ],
-  });
-  return new OfflineCluster(model);
+  return new OfflineCluster(fixtureModel([...pods, ...documents]));
 }
 
 function ingress(cluster: OfflineCluster, from: string, port: number, proto = 6): Question {
@@ -182,6 +146,74 @@ describe('what would change it', () => {
       kind: 'remove',
       becomes: 'denied',
       becauseOf: ['CiliumNetworkPolicy/default/allows-frontend#0:ingress'],
+    });
+  });
+
+  test('a denial of the last tier: a rule before it, which closes nothing else', () => {
+    const base = tieredDocument('base', [{ action: 'Deny', from: [everybody] }], {
+      tier: 'Baseline',
+    });
+    const change = changeOf(clusterOf(base), ingress(clusterOf(base), 'default/intruder', 80));
+    expect(change).toMatchObject({ kind: 'add', becomes: 'allowed' });
+    const after = clusterOf(base, change.document!);
+    const judge = (from: string, port: number) =>
+      after.judge(after.end(from)!, after.end('default/backend')!, 6, port).allowed;
+    expect(judge('default/intruder', 80)).toBe(true);
+    expect(judge('default/intruder', 81)).toBe(false);
+    expect(judge('default/frontend', 80)).toBe(false);
+    expect(judge('192.0.2.1', 80)).toBe(true);
+  });
+
+  test('without a port it is a rule for all of them', () => {
+    const cluster = clusterOf(allowsFrontend);
+    const question = { ...ingress(cluster, 'default/intruder', 1), anyPort: true };
+    const after = clusterOf(allowsFrontend, changeOf(cluster, question).document!);
+    const ends = [after.end('default/intruder')!, after.end('default/backend')!] as const;
+    expect([80, 9090].map((port) => after.judge(...ends, 6, port).allowed)).toEqual([true, true]);
+    expect(after.judge(...ends, 1, 8).allowed).toBe(true);
+  });
+
+  test('why nothing can be added', () => {
+    const denied = clusterOf(guard([{ action: 'Deny', from: [everybody] }]));
+    expect(changeOf(denied, ingress(denied, 'default/frontend', 80)).obstacle).toBe(
+      'a rule that denies comes before every CiliumNetworkPolicy that allows',
+    );
+    const required = clusterOf(
+      policy('required', { ingress: [{ fromRequires: [{ matchLabels: { app: 'nobody' } }] }] }),
+    );
+    expect(changeOf(required, ingress(required, 'default/frontend', 80))).toMatchObject({
+      kind: 'none',
+      obstacle:
+        'the least rule that would is not enough: CiliumNetworkPolicy/default/allow-backend-from-frontend#0:ingress, CiliumNetworkPolicy/default/required#0:ingress',
+    });
+  });
+
+  test('the node gets a rule that selects it alone, if its labels can', () => {
+    const closed = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'closed' },
+      spec: { nodeSelector: {}, ingress: [] },
+    };
+    const nodeWith = (labels: object) =>
+      new OfflineCluster(
+        fixtureModel(
+          [...pods, closed, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'one', labels } }],
+          { localNode: 'one', hostFirewall: true },
+        ),
+      );
+    const changeOn = (cluster: OfflineCluster) => {
+      const [own, peer] = [cluster.end('host')!, cluster.end('default/frontend')!];
+      return changeOf(cluster, { direction: 'ingress', own, peer, proto: 6, port: 22 });
+    };
+    expect(changeOn(nodeWith({}))).toMatchObject({
+      kind: 'none',
+      obstacle: 'the node has no label kubernetes.io/hostname to select it alone by',
+    });
+    expect(changeOn(nodeWith({ 'kubernetes.io/hostname': 'one' }))).toMatchObject({
+      kind: 'add',
+      becomes: 'allowed',
+      document: { spec: { nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'one' } } } },
     });
   });
 

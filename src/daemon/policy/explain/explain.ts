@@ -31,6 +31,8 @@ export interface Question {
   readonly proto: number;
   /** The type for ICMP. */
   readonly port: number;
+  /** Every port is meant: this one is an example. */
+  readonly anyPort?: boolean;
 }
 
 /** One entry of a rule that applies to the end. */

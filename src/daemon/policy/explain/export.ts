@@ -5,7 +5,7 @@
  */
 
 import type { ClusterObject } from '../../../k8s/object.ts';
-import type { ClusterObjectRow } from '../../cluster/table.ts';
+import { type ClusterObjectRow, nodeLabelTexts } from '../../cluster/table.ts';
 import type { EndpointRow } from '../../endpoint/table.ts';
 import {
   type IdentityId,
@@ -17,15 +17,19 @@ import type { IpcacheRow } from '../../ipcache/table.ts';
 import { formatPorts } from '../../ports.ts';
 import type { PolicyConfig } from '../compile/compiler.ts';
 import type { PolicyRuleRow } from '../table.ts';
-import type { OfflineModel, OfflinePod } from './offline-model.ts';
+import { hostName, type OfflineModel, type OfflinePod } from './offline-model.ts';
+
+const formVersion = 2;
 
 export interface PolicyExport {
   /** Of this form; another one is not understood. */
-  readonly version: 1;
+  readonly version: typeof formVersion;
   readonly revision: number;
   readonly cluster: string;
   readonly nodeName: string;
   readonly config: PolicyConfig;
+  /** Policy is only audited, at every endpoint of the node and at the node itself. */
+  readonly audit: boolean;
   readonly rules: readonly PolicyRuleRow[];
   readonly objects: readonly ClusterObject[];
   readonly identities: readonly { readonly id: IdentityId; readonly labels: readonly string[] }[];
@@ -41,6 +45,8 @@ export interface ExportedEndpoint {
   readonly identity: IdentityId | 0;
   readonly labels: readonly string[];
   readonly ports: string;
+  /** Policy is only audited here, whatever is so elsewhere. */
+  readonly audit: boolean;
   readonly ipv4?: string;
   readonly ipv6?: string;
 }
@@ -58,6 +64,7 @@ export interface ExportSources {
   readonly hostFirewall: boolean;
   readonly revision: number;
   readonly config: PolicyConfig;
+  readonly audit: boolean;
   readonly rules: Iterable<PolicyRuleRow>;
   readonly objects: Iterable<ClusterObjectRow>;
   readonly identities: Iterable<IdentityRow>;
@@ -66,19 +73,16 @@ export interface ExportSources {
 }
 
 export function policyExport(sources: ExportSources): PolicyExport {
-  const { revision, cluster, nodeName, config, hostFirewall } = sources;
+  const { revision, cluster, nodeName, config, audit, hostFirewall } = sources;
   const objects = [...sources.objects].map((row) => row.object);
   const node = objects.find((one) => one.kind === 'Node' && one.name === nodeName);
-  const labels = node?.kind === 'Node' ? node.labels : {};
-  const nodeLabels = Object.entries(labels).map(([key, value]) =>
-    value === '' ? `k8s:${key}` : `k8s:${key}=${value}`,
-  );
   return {
-    version: 1,
+    version: formVersion,
     revision,
     cluster,
     nodeName,
     config,
+    audit,
     rules: [...sources.rules],
     objects,
     identities: [...sources.identities].map(({ id, labels: texts }) => ({ id, labels: texts })),
@@ -88,6 +92,7 @@ export function policyExport(sources: ExportSources): PolicyExport {
       identity: row.identity,
       labels: row.labels,
       ports: row.ports,
+      audit: row.audit,
       ...(row.ipv4 === undefined ? {} : { ipv4: row.ipv4 }),
       ...(row.ipv6 === undefined ? {} : { ipv6: row.ipv6 }),
     })),
@@ -97,22 +102,28 @@ export function policyExport(sources: ExportSources): PolicyExport {
       namespace,
       podName,
     })),
-    ...(hostFirewall ? { nodeLabels } : {}),
+    ...(hostFirewall ? { nodeLabels: nodeLabelTexts(node) } : {}),
   };
 }
 
 /** Throws a TypeError on what no agent of this version exports. */
 export function exportedModel(found: PolicyExport): OfflineModel {
-  if (found.version !== 1 || !Array.isArray(found.rules) || !Array.isArray(found.ipcache)) {
+  if (
+    found.version !== formVersion ||
+    !Array.isArray(found.rules) ||
+    !Array.isArray(found.ipcache)
+  ) {
     throw new TypeError('the agent is of another version: it exports its policy in another form');
   }
   const here = new Set<string>();
+  const audited = new Set<string>(found.audit ? [hostName] : []);
   const pods = found.endpoints.flatMap((each): OfflinePod[] => {
     const addresses = [each.ipv4, each.ipv6].filter((one) => one !== undefined);
     for (const address of addresses) here.add(address);
     if (each.identity === 0) return [];
     const { namespace, identity, ports } = each;
     const name = each.name === '' ? (addresses[0] ?? '') : `${namespace}/${each.name}`;
+    if (found.audit || each.audit) audited.add(name);
     return [{ namespace, name, identity, ports, addresses }];
   });
   const places = found.ipcache.filter(
@@ -133,6 +144,7 @@ export function exportedModel(found: PolicyExport): OfflineModel {
         : [],
     ),
     nodeLabels: found.nodeLabels,
+    audited,
   };
 }
 

@@ -1,58 +1,27 @@
 import { describe, expect, test } from 'bun:test';
-import { parseDocuments } from '../parse/parse.ts';
 import { lintPolicies } from './lint.ts';
-import { entriesUnlimited } from './offline-model.ts';
+import {
+  ciliumDocument,
+  fixtureOptions,
+  parsedDocuments,
+  podDocument,
+  tieredDocument,
+} from './manifest-fixture.ts';
 
 function warningsOf(...documents: object[]): string[] {
-  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents });
-  const parsed = parseDocuments(text);
-  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
-  const warnings = lintPolicies(parsed.policies, parsed.objects, {
-    enablePolicy: 'default',
-    allowLocalhost: true,
-    cidrMatchesNodes: false,
-    entriesMax: entriesUnlimited,
-    cluster: 'default',
-    localNode: undefined,
-    identityLabels: ({ labels, namespace }) => [
-      ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
-      `k8s:io.kubernetes.pod.namespace=${namespace}`,
-    ],
-    keepsLabel: ({ key }) => key !== 'pod-template-hash',
-  });
+  const { policies, objects } = parsedDocuments(documents);
+  const warnings = lintPolicies(policies, objects, fixtureOptions);
   return warnings.map(({ path, message }) => `${path}: ${message}`);
 }
 
-const pod = {
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'default', labels: { app: 'web' } },
-  spec: { containers: [{ name: 'main' }] },
-  status: { podIP: '10.0.0.1' },
-};
+const pod = podDocument('web', '10.0.0.1');
 
 function cilium(spec: object) {
-  return {
-    apiVersion: 'cilium.io/v2',
-    kind: 'CiliumNetworkPolicy',
-    metadata: { name: 'x', namespace: 'default' },
-    spec: { endpointSelector: { matchLabels: { app: 'web' } }, ...spec },
-  };
+  return ciliumDocument('x', { endpointSelector: { matchLabels: { app: 'web' } }, ...spec });
 }
 
 function tiered(name: string, app: string, ingress: object[]) {
-  const podSelector = { matchLabels: { app } };
-  return {
-    apiVersion: 'policy.networking.k8s.io/v1alpha2',
-    kind: 'ClusterNetworkPolicy',
-    metadata: { name },
-    spec: {
-      tier: 'Admin',
-      priority: 7,
-      subject: { pods: { namespaceSelector: {}, podSelector } },
-      ingress,
-    },
-  };
+  return tieredDocument(name, ingress, { priority: 7, app });
 }
 
 const everybody = { from: [{ namespaces: {} }] };
@@ -74,6 +43,25 @@ describe('warnings', () => {
     const idle = cilium({ endpointSelector: { matchLabels: { app: 'gone' } }, ingress: [] });
     expect(warningsOf(pod, idle)).toEqual(['spec: selects none of the pods']);
     expect(warningsOf(idle)).toEqual([]);
+  });
+
+  test('of a namespace whose pods are not among the documents nothing is known', () => {
+    const elsewhere = { ...cilium({ ingress: [] }), metadata: { name: 'x', namespace: 'shop' } };
+    expect(warningsOf(pod, elsewhere)).toEqual([]);
+    const subject = (labels: object) => ({
+      ...tieredDocument('by-label', []),
+      spec: {
+        ...{ tier: 'Admin', priority: 1, ingress: [{ action: 'Deny', ...everybody }] },
+        subject: { namespaces: { matchLabels: labels } },
+      },
+    });
+    expect(warningsOf(pod, subject({ team: 'a' }))).toEqual([]);
+    const clusterwide = {
+      ...cilium({ endpointSelector: { matchLabels: { app: 'gone' } }, ingress: [] }),
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'x' },
+    };
+    expect(warningsOf(pod, clusterwide)).toEqual(['spec: selects none of the pods']);
   });
 
   test('references to what is not there', () => {

@@ -25,6 +25,7 @@ import {
   namespaceLabelsPrefix,
   selects,
 } from '../selector.ts';
+import { canOverlap, equalPriorities } from './equal-priorities.ts';
 import { type ManifestConfig, manifestModel } from './offline-model.ts';
 
 export interface Warning {
@@ -58,7 +59,7 @@ export function lintPolicies(
     }
   }
   warnings.push(...idleRules(policies, objects, options));
-  warnings.push(...equalPriorities(policies, objects, options));
+  warnings.push(...sameOrder(policies, objects, options));
   return warnings;
 }
 
@@ -170,23 +171,32 @@ function coversPort(outer: PortMatch, inner: PortMatch): boolean {
   return outer.first <= inner.first && inner.last <= outer.last;
 }
 
-/** Rules that select none of the pods, if there are any pods. */
+/** Rules that select none of the pods. Of a namespace without pods in the documents nothing is known. */
 function idleRules(
   policies: readonly ParsedPolicy[],
   objects: readonly ClusterObject[],
   options: LintOptions,
 ): Warning[] {
   const sets = podLabels(objects, options);
-  if (sets.length === 0) return [];
   return policies.flatMap((policy) =>
     policy.rules.flatMap((rule, index): Warning[] => {
       if (rule.subjectKind === 'node') return [];
-      if (sets.some((labels) => selects(rule.subject, labels))) return [];
+      const where = namespacesOf(rule.subject);
+      const known = sets.filter((labels) => selects(where, labels));
+      if (known.length === 0 || known.some((labels) => selects(rule.subject, labels))) return [];
       const path = policy.rules.length === 1 ? 'spec' : `rule ${index}`;
       const message = 'selects none of the pods';
       return [{ policy: `${policy.kind} ${policyTitle(policy)}`, path, message }];
     }),
   );
+}
+
+/** What of a selector is about namespaces. */
+function namespacesOf(selector: Selector): Selector {
+  const requirements = selector.requirements.filter(
+    ({ key }) => key === namespaceLabelKey || key.startsWith(namespaceLabelsPrefix),
+  );
+  return { ...selector, requirements };
 }
 
 /** Each set of labels that pods have, once. */
@@ -196,47 +206,24 @@ function podLabels(objects: readonly ClusterObject[], options: LintOptions): Lab
   return identities.filter(({ id }) => inUse.has(id)).map(({ labels }) => labelSet(labels));
 }
 
-/** Between equal priorities the name decides, which nobody means. */
-function equalPriorities(
+/** Where there are pods, only subjects that select the same of them count. */
+function sameOrder(
   policies: readonly ParsedPolicy[],
   objects: readonly ClusterObject[],
   options: LintOptions,
 ): Warning[] {
-  const ordered = policies.filter((policy) => policy.kind === 'ClusterNetworkPolicy');
-  const groups = Map.groupBy(ordered, ({ rules: [rule] }) => `${rule?.tier} ${rule?.priority}`);
   const sets = podLabels(objects, options);
-  return [...groups.values()].flatMap((same) =>
-    same.flatMap((policy, index) =>
-      same.slice(0, index).flatMap((other): Warning[] => {
-        const [[a], [b]] = [policy.rules, other.rules];
-        if (a === undefined || b === undefined || !sharesDirection(a, b)) return [];
-        const overlaps =
-          sets.length === 0
-            ? !contradicts(a.subject, b.subject)
-            : sets.some((labels) => selects(a.subject, labels) && selects(b.subject, labels));
-        if (!overlaps) return [];
-        const message = `has the tier and priority ${a.priority} of ${other.name}, and selects the same pods: the name decides which comes first`;
-        return [{ policy: `${policy.kind} ${policy.name}`, path: 'spec.priority', message }];
-      }),
-    ),
+  const overlap =
+    sets.length === 0
+      ? canOverlap
+      : (a: Selector, b: Selector) =>
+          sets.some((labels) => selects(a, labels) && selects(b, labels));
+  const rules = policies.flatMap((policy) =>
+    policy.rules.map((rule) => ({ name: policy.name, kind: policy.kind, rule })),
   );
-}
-
-function sharesDirection(a: Rule, b: Rule): boolean {
-  return directions.some(
-    (direction) => (a[direction] ?? []).length > 0 && (b[direction] ?? []).length > 0,
-  );
-}
-
-/** No labels can meet both. */
-function contradicts(a: Selector, b: Selector): boolean {
-  return a.requirements.some((one) =>
-    b.requirements.some(
-      (other) =>
-        one.key === other.key &&
-        one.operator === 'In' &&
-        other.operator === 'In' &&
-        one.values.every((value) => !other.values.includes(value)),
-    ),
-  );
+  return [...equalPriorities(rules, overlap)].map(({ one, other }) => ({
+    policy: `${one.kind} ${one.name}`,
+    path: 'spec.priority',
+    message: `has the tier and priority ${one.rule.priority} of ${other.name}, and selects the same pods: the name decides which comes first`,
+  }));
 }

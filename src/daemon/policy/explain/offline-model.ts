@@ -7,6 +7,7 @@
 
 import { type ClusterObject, type Labels, objectKey, type PodObject } from '../../../k8s/object.ts';
 import { type Family, parseAddress, requireAddress } from '../../../net/address.ts';
+import { nodeLabelTexts } from '../../cluster/table.ts';
 import {
   type IdentityId,
   identityHost,
@@ -50,6 +51,8 @@ export interface OfflineModel {
   readonly hostPods: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
+  /** The pods, and `host`, whose denials are only told of (`policy-audit-mode`). */
+  readonly audited: ReadonlySet<string>;
 }
 
 /** What a pod's owner and the cluster say about a pod. */
@@ -65,9 +68,14 @@ export interface ManifestConfig extends PolicyConfig {
   readonly cluster: string;
   /** The node whose addresses are the host; others are remote nodes. */
   readonly localNode: string | undefined;
+  /** Policies for nodes are carried out on the local node (`enable-host-firewall`). */
+  readonly hostFirewall: boolean;
   /** The labels of a pod's identity, sorted. */
   readonly identityLabels: (pod: PodFacts) => readonly string[];
 }
+
+/** The node that is looked from, as an end. */
+export const hostName = 'host';
 
 /** More entries than any policy has. */
 export const entriesUnlimited = 2 ** 31;
@@ -123,6 +131,7 @@ export function manifestModel(
         addresses: pod.addresses,
       };
     });
+  const localNode = objects.find((one) => one.kind === 'Node' && one.name === config.localNode);
   const { enablePolicy, allowLocalhost, cidrMatchesNodes, cluster } = config;
   return {
     config: { enablePolicy, allowLocalhost, cidrMatchesNodes, entriesMax: entriesUnlimited },
@@ -135,7 +144,8 @@ export function manifestModel(
     hostPods: pods
       .filter((pod) => pod.hostNetwork)
       .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
-    nodeLabels: undefined,
+    nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
+    audited: new Set(),
   };
 }
 

@@ -5,6 +5,7 @@
  * Behind `cilium policy`.
  */
 
+import type { NodeObject } from '../../../k8s/object.ts';
 import { type Family, formatAddress, parseAddress, requireAddress } from '../../../net/address.ts';
 import { hostPrefix, prefixContains, requirePrefix } from '../../../net/prefix.ts';
 import { clusterObjects } from '../../cluster/table.ts';
@@ -24,11 +25,11 @@ import {
   type PolicySubject,
   policySubject,
 } from '../table.ts';
-import { hostPrefixText, type OfflineModel, type OfflinePod } from './offline-model.ts';
+import { hostName, hostPrefixText, type OfflineModel, type OfflinePod } from './offline-model.ts';
 
 /** One end of a connection. */
 export interface End {
-  /** `namespace/name` of a pod, `host`, `world`, else the address. */
+  /** `namespace/name` of a pod, the name of a node, `host`, `world`, else the address. */
   readonly name: string;
   readonly address: string;
   readonly family: Family;
@@ -48,14 +49,17 @@ export interface SideVerdict {
 }
 
 export interface PairVerdict {
+  /** What policy says. */
   readonly allowed: boolean;
+  /** Denied, and let through: each side that denies is only audited. */
+  readonly audit: boolean;
   /** Undefined where the end has no policy. */
   readonly egress: SideVerdict | undefined;
   readonly ingress: SideVerdict | undefined;
 }
 
 const open: SideVerdict = { enforced: false, allowed: true, isDefault: false, policies: [] };
-const itself: PairVerdict = { allowed: true, egress: open, ingress: open };
+const itself: PairVerdict = { allowed: true, audit: false, egress: open, ingress: open };
 /** For examples in documents: nobody's. The first that no rule names is `world`. */
 const nobodys: Readonly<Record<Family, readonly string[]>> = {
   4: ['192.0.2.1', '198.51.100.1', '203.0.113.1', '233.252.0.1', '198.18.0.1', '8.8.4.4'],
@@ -115,8 +119,8 @@ export class OfflineCluster {
   }
 
   /**
-   * A pod by `namespace/name`, an address, `host` or `world`, in a family. Undefined if there is no
-   * such end. An address that nobody has is an end outside of the cluster.
+   * A pod by `namespace/name`, a node, an address, `host` or `world`, in a family. Undefined if there
+   * is no such end. An address that nobody has is an end outside of the cluster.
    */
   end(name: string, family?: Family): End | undefined {
     const address = parseAddress(name);
@@ -141,13 +145,35 @@ export class OfflineCluster {
     return pods.some((pod) => pod.name === name) || hostPods.some((pod) => pod.name === name);
   }
 
+  hasNode(name: string): boolean {
+    return this.#nodeOf(name) !== undefined;
+  }
+
+  #nodeOf(name: string): NodeObject | undefined {
+    return this.model.objects.find(
+      (one): one is NodeObject => one.kind === 'Node' && one.name === name,
+    );
+  }
+
   /** `port` is the ICMP type for ICMP. The answer is shared: nobody changes it. */
   judge(from: End, to: End, proto: number, port: number): PairVerdict {
-    // A pod reaches itself without leaving.
+    // A pod reaches itself without leaving, and so does the node.
     if (from.pod !== undefined && from.name === to.name) return itself;
+    if (from.identity === identityHost && to.identity === identityHost) return itself;
     const egress = this.#side('egress', from, to, proto, port);
     const ingress = this.#side('ingress', to, from, proto, port);
-    return { allowed: egress?.allowed !== false && ingress?.allowed !== false, egress, ingress };
+    const deniers = [
+      ...(egress?.allowed === false ? [from] : []),
+      ...(ingress?.allowed === false ? [to] : []),
+    ];
+    const allowed = deniers.length === 0;
+    const audit = !allowed && deniers.every((end) => this.isAudited(end));
+    return { allowed, audit, egress, ingress };
+  }
+
+  /** Whether what the end's policy denies goes on. */
+  isAudited({ pod, subject }: End): boolean {
+    return subject !== undefined && this.model.audited.has(pod?.name ?? hostName);
   }
 
   /** Ends with the same text are judged the same, as either end of a connection. */
@@ -246,8 +272,9 @@ export class OfflineCluster {
     const subject = identity === identityHost ? this.#hostSubject : undefined;
     const end = { name: text, address: text, family, identity, pod: undefined, subject };
     this.#byAddress.set(text, end);
-    if (identity === identityHost && !this.#ends.has(`host ${family}`)) {
-      this.#ends.set(`host ${family}`, { ...end, name: 'host' });
+    const hostKey = `${hostName} ${family}`;
+    if (identity === identityHost && !this.#ends.has(hostKey)) {
+      this.#ends.set(hostKey, { ...end, name: hostName });
     }
   }
 
@@ -286,11 +313,16 @@ export class OfflineCluster {
   }
 
   #special(name: string, family: Family): End | undefined {
-    if (name === 'host') {
+    if (name === hostName) {
       const subject = this.#hostSubject;
       return { name, address: '', family, identity: identityHost, pod: undefined, subject };
     }
-    if (name !== 'world') return undefined;
+    if (name !== 'world') {
+      const address = this.#nodeOf(name)?.addresses.find(
+        (each) => requireAddress(each).family === family,
+      );
+      return address === undefined ? undefined : { ...this.#endAt(address), name };
+    }
     const [address = ''] = nobodys[family]
       .map((text) => ({ text, blocks: this.#blocksAround(text) }))
       .sort((a, b) => a.blocks - b.blocks)

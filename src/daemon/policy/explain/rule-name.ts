@@ -39,7 +39,7 @@ export function ruleNames(side: SideVerdict | undefined, direction: Direction): 
   return names.sort();
 }
 
-const tierNames: Readonly<Record<Tier, string>> = {
+export const tierNames: Readonly<Record<Tier, string>> = {
   admin: 'Admin',
   network: 'NetworkPolicy',
   baseline: 'Baseline',

@@ -3,9 +3,9 @@
  */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { parseDocuments } from '../parse/parse.ts';
+import { fixtureModel, parsedDocuments } from './manifest-fixture.ts';
 import { type End, OfflineCluster } from './offline.ts';
-import { entriesUnlimited, manifestModel, overlay } from './offline-model.ts';
+import { overlay } from './offline-model.ts';
 import { type Observation, suggestPolicies } from './suggest.ts';
 
 const namespaces = ['shop', 'data'];
@@ -31,26 +31,7 @@ const ports = [
   [132, 9000],
 ] as const;
 
-const model = (() => {
-  const parsed = parseDocuments(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: pods }));
-  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
-  return manifestModel([], parsed.objects, {
-    enablePolicy: 'default',
-    allowLocalhost: true,
-    cidrMatchesNodes: false,
-    entriesMax: entriesUnlimited,
-    cluster: 'default',
-    localNode: undefined,
-    identityLabels: ({ labels, namespace, namespaceLabels }) =>
-      [
-        ...Object.entries(labels).map(([key, value]) => `k8s:${key}=${value}`),
-        `k8s:io.kubernetes.pod.namespace=${namespace}`,
-        ...Object.entries(namespaceLabels).map(
-          ([key, value]) => `k8s:io.cilium.k8s.namespace.labels.${key}=${value}`,
-        ),
-      ].sort(),
-  });
-})();
+const model = fixtureModel(pods);
 const plain = new OfflineCluster(model);
 const names = [...model.pods.map((each) => each.name), ...outside];
 
@@ -87,10 +68,7 @@ function withSuggested(seen: readonly Connection[], kind: 'cnp' | 'netpol'): Off
     directions: ['ingress', 'egress'],
     namespace: undefined,
   });
-  const text = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents });
-  const parsed = parseDocuments(text);
-  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems, null, 1));
-  return new OfflineCluster(overlay(model, parsed.policies, []));
+  return new OfflineCluster(overlay(model, parsedDocuments(documents).policies, []));
 }
 
 function verdict(cluster: OfflineCluster, { from, to, proto, port }: Connection) {

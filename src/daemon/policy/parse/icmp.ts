@@ -63,6 +63,22 @@ const types6: Readonly<Record<string, number>> = {
 };
 
 const families = ['IPv4', 'IPv6'] as const;
+type IcmpFamily = (typeof families)[number];
+
+function typesOf(family: IcmpFamily): Readonly<Record<string, number>> {
+  return family === 'IPv4' ? types4 : types6;
+}
+
+/** The number of a type's name, in whichever case; else the problem. */
+export function icmpTypeOf(name: string, family: IcmpFamily): number | string {
+  const wanted = name.toLowerCase();
+  const found = Object.entries(typesOf(family)).find(([each]) => each.toLowerCase() === wanted);
+  return found?.[1] ?? problemOf(name, family);
+}
+
+function problemOf(name: string, family: IcmpFamily): string {
+  return `not a type of ${family}: ${quote(name)}${hintFor(name, family)}`;
+}
 
 export interface ParsedIcmps {
   readonly ranges: readonly PortRange[];
@@ -97,12 +113,8 @@ function parseIcmp(field: FieldReader, ranges: PortRange[]): Record<string, unkn
   return { family, type: written };
 }
 
-function icmpType(
-  field: FieldReader,
-  written: unknown,
-  family: (typeof families)[number],
-): number | undefined {
-  const names = family === 'IPv4' ? types4 : types6;
+function icmpType(field: FieldReader, written: unknown, family: IcmpFamily): number | undefined {
+  const names = typesOf(family);
   if (typeof written === 'number') return field.integer('type', 0, 255);
   if (typeof written !== 'string') {
     field.refuse('type', `must be a number or a name, is ${quote(written)}`);
@@ -110,11 +122,16 @@ function icmpType(
   }
   if (/^(0|[1-9][0-9]{0,2})$/.test(written) && Number(written) <= 255) return Number(written);
   if (Object.hasOwn(names, written)) return names[written];
-  const other = family === 'IPv4' ? 'IPv6' : 'IPv4';
-  const isOther = Object.hasOwn(other === 'IPv4' ? types4 : types6, written);
-  const nearest = isOther
-    ? `; it is one of ${other}: write family: ${other}`
-    : suggest(written, Object.keys(names));
-  field.refuse('type', `not a type of ${family}: ${quote(written)}${nearest}`);
+  field.refuse('type', problemOf(written, family));
   return undefined;
+}
+
+/** The other family's name, or the nearest. */
+function hintFor(written: string, family: IcmpFamily): string {
+  const other = family === 'IPv4' ? 'IPv6' : 'IPv4';
+  if (Object.hasOwn(typesOf(other), written)) {
+    return `; it is one of ${other}: write family: ${other}`;
+  }
+  if (written.toLowerCase() === 'ping') return ' (did you mean EchoRequest?)';
+  return suggest(written, Object.keys(typesOf(family)));
 }
