@@ -99,11 +99,11 @@ describe('refused', () => {
     [icmp({ type: true }), `${at}.icmps[0].fields[0].type: must be a number or a name, is true`],
     [
       icmp({ type: 'PacketTooBig' }),
-      `${at}.icmps[0].fields[0].type: not a type of IPv4: "PacketTooBig"; it is one of IPv6: write family: IPv6`,
+      `${at}.icmps[0].fields[0].type: not a type of IPv4: "PacketTooBig"; it is one of family IPv6`,
     ],
     [
       icmp({ type: 'Photuris', family: 'IPv6' }),
-      `${at}.icmps[0].fields[0].type: not a type of IPv6: "Photuris"; it is one of IPv4: write family: IPv4`,
+      `${at}.icmps[0].fields[0].type: not a type of IPv6: "Photuris"; it is one of family IPv4`,
     ],
     [
       icmp({ type: 'echoRequest' }),

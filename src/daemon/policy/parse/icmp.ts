@@ -130,7 +130,7 @@ function icmpType(field: FieldReader, written: unknown, family: IcmpFamily): num
 function hintFor(written: string, family: IcmpFamily): string {
   const other = family === 'IPv4' ? 'IPv6' : 'IPv4';
   if (Object.hasOwn(typesOf(other), written)) {
-    return `; it is one of ${other}: write family: ${other}`;
+    return `; it is one of family ${other}`;
   }
   if (written.toLowerCase() === 'ping') return ' (did you mean EchoRequest?)';
   return suggest(written, Object.keys(typesOf(family)));
