@@ -91,8 +91,6 @@ export class PolicyCompiler {
 
   constructor(config: PolicyConfig) {
     this.config = config;
-    // Always in use, so that the first rule about them does not give every pod another set.
-    for (const everywhere of ['0.0.0.0/0', '::/0']) this.sets.acquire(everywhere, 'address');
     this.#uses = new RuleUses(this.selectors, this.sets, config);
     this.#contents = new ContentMaker(config, this.selectors, this.cookies, this.#uses);
     if (config.allowLocalhost) this.selectors.acquire(hostSelector);

@@ -26,8 +26,6 @@ export interface RoomConfig {
 
 export class RuleUses {
   readonly max: number;
-  /** Blocks that are there without rules. */
-  readonly #blocksAlways: number;
   readonly #peersMax: number;
   readonly #selectors: SelectorCache;
   readonly #sets: AddressSets;
@@ -44,7 +42,6 @@ export class RuleUses {
   constructor(selectors: SelectorCache, sets: AddressSets, config: RoomConfig) {
     this.#selectors = selectors;
     this.#sets = sets;
-    this.#blocksAlways = sets.size;
     this.max = config.blocksMax ?? blocksMaxDefault;
     this.#peersMax = config.peersMax ?? peersMaxDefault;
   }
@@ -97,7 +94,7 @@ export class RuleUses {
       }
       this.#excluded.clear();
     }
-    while (this.#sets.size - this.#blocksAlways > this.max) {
+    while (this.#sets.size > this.max) {
       if (this.#sets.hasUnused) this.#sets.sweep();
       else if (!this.#exclude()) return;
     }

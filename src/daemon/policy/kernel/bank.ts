@@ -108,7 +108,8 @@ export class PolicyBank {
     }
     // Whatever happens on the way, only a bank that was filled to the end is known again.
     this.isComplete = false;
-    this.#fillPeers(desired, other);
+    // A bank that was filled is in force; in which state the other one is does not matter then.
+    this.#fillPeers(desired, other, !wasComplete && !other.isComplete);
     this.#fillSets(desired, other);
     const result = await this.#fillPolicies(desired, mapOf, wasComplete);
     this.isComplete = true;
@@ -157,9 +158,9 @@ export class PolicyBank {
     this.isComplete = true;
   }
 
-  #fillPeers({ peers }: Desired, other: PolicyBank): void {
+  /** `isOthers`: an earlier agent's other bank is in force. */
+  #fillPeers({ peers }: Desired, other: PolicyBank, isOthers: boolean): void {
     const { identityClass } = this.#target;
-    const isOthers = !other.isComplete;
     const known = isOthers ? this.#identitiesInKernel() : undefined;
     this.#newcomers.clear();
     const updates: [IdentityClassKey, IdentityClass][] = [];

@@ -53,6 +53,7 @@ export function startAgent<K extends KernelModel>(
   kernel: K,
   labels: ReadonlyMap<IdentityId, readonly string[]>,
   people: readonly Someone[],
+  settleMs = 0,
 ) {
   const world = new World(labels, people, kernel);
   const reconciler = new PolicyReconciler({
@@ -62,7 +63,7 @@ export function startAgent<K extends KernelModel>(
     target: kernel,
     initialized: Promise.resolve(),
     lingerMs: 0,
-    settleMs: 0,
+    settleMs,
   });
   /** Computes, and returns when everything is in the kernel. */
   const settled = async () => {

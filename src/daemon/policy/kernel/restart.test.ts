@@ -15,6 +15,22 @@ import { changes, startAgent, verdicts } from './reconciler-fixture.ts';
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 8);
 const testTimeoutMs = 120_000;
 
+test('who comes before the other bank is told is known when the rows say so', async () => {
+  await fc.assert(
+    fc.asyncProperty(identities, rules, async (labels, some) => {
+      const kernel = new KernelModel();
+      const all = everybody(labels).filter(({ identity }) => identity >= 1000);
+      using agent = startAgent(kernel, labels, [], 600_000);
+      await agent.apply(some);
+      agent.world.addPeers(all);
+      await agent.settled();
+      expect(agent.slots().length).toBeGreaterThan(0);
+      expect(verdicts(kernel, agent.slots(), all)).not.toContain('N');
+    }),
+    { numRuns: runs },
+  );
+});
+
 test(
   'a restart with other rules and identities: the old policy or the new one',
   async () => {
