@@ -77,16 +77,20 @@ async function runInPod(
   // The child gets the namespace and the cgroup of the thread that starts it.
   if (cgroup !== undefined) joinCgroup(cgroup, process.pid);
   let child: Bun.Subprocess | undefined;
+  // Before the child is there, which may be interrupted as soon as it is seen.
+  const isPassedOn = !hasTerminal();
+  for (const signal of keySignals) {
+    // A terminal sends what its keys mean to both already; the child decides what it makes of it.
+    process.on(signal, () => isPassedOn && child?.kill(signal));
+  }
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => child?.kill(signal));
+  }
   withNetns(netns.fd, () => {
     child = Bun.spawn([...words], { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' });
   });
   if (child === undefined) return 1;
   const running = child;
-  const forwarded: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP'];
-  // A terminal sends what its keys mean to both already; the child decides what it makes of it.
-  if (hasTerminal()) for (const signal of keySignals) process.on(signal, () => {});
-  else forwarded.push(...keySignals);
-  for (const signal of forwarded) process.on(signal, () => running.kill(signal));
   const exitCode = await running.exited;
   return running.signalCode === null ? exitCode : signalExitBase + signalNumber(running.signalCode);
 }

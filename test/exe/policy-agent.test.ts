@@ -152,6 +152,14 @@ test('a denial that is only audited is told as one, by endpoint and by agent', a
     expect(live('matrix', '-p', '8080').stdout).toMatch(
       /audited: would be denied, (.|\n)*intruder a /,
     );
+    const rows = JSON.parse(live('matrix', '-p', '8080', '-o', 'json').stdout);
+    expect(rows).toContainEqual(
+      expect.objectContaining({
+        ...{ from: 'default/intruder', to: 'default/backend', audit: true },
+        egress: { verdict: 'allowed', rules: [], audit: false },
+        ingress: expect.objectContaining({ verdict: 'denied', audit: true }),
+      }),
+    );
     const outcome = await (await node.traffic(pods.intruder)).call('connect', {
       host: pods.backend.address[4],
       port: 8080,

@@ -226,6 +226,31 @@ describe('the host firewall', () => {
     expect(open.code).toBe(0);
   });
 
+  test('policies for nodes that are not asked are named, for this node and for others', () => {
+    const unasked =
+      'policies for nodes, which are not asked:\n  CiliumClusterwideNetworkPolicy guard';
+    for (const args of [
+      ['world', 'host:22'],
+      ['frontend', 'one:22'],
+      ['--node', 'one', 'world', 'host:22'],
+      [...firewall, 'world', 'two:22'],
+    ]) {
+      expect(hosts('why', ...args).stdout).toContain(unasked);
+      expect(JSON.parse(hosts('why', ...args, '-o', 'json').stdout).unasked).toEqual({
+        egress: [],
+        ingress: ['CiliumClusterwideNetworkPolicy guard'],
+      });
+    }
+    for (const args of [
+      [...firewall, 'world', 'host:22'],
+      ['frontend', 'backend:8080'],
+      // It says nothing about what a node sends.
+      ['one', 'backend:8080'],
+    ]) {
+      expect(hosts('why', ...args).stdout).not.toContain('not asked');
+    }
+  });
+
   test('in a matrix', () => {
     const { stdout, code } = hosts(
       ...['matrix', ...firewall, '-p', '22', '--ipv4', '--external', 'host', '--external', 'two'],
@@ -273,10 +298,11 @@ describe('matrix', () => {
       protocol: 'TCP',
       verdict: 'denied',
       audit: false,
-      egress: { verdict: 'allowed', rules: [] },
+      egress: { verdict: 'allowed', rules: [], audit: false },
       ingress: {
         verdict: 'denied',
         rules: ['CiliumNetworkPolicy/default/backend-allows-frontend#0:ingress'],
+        audit: false,
       },
     });
     expect(row('default/frontend', 8080)?.ingress.rules).toEqual([

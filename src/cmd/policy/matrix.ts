@@ -65,6 +65,9 @@ function writeRows(
   using progress = new Progress('pairs', parties.length * parties.length);
   const texts = new WeakMap<SideVerdict, string>();
   const names = parties.map((party) => JSON.stringify(party.name));
+  const audited = parties.map(({ ends }) =>
+    [...ends.values()].some((end) => cluster.isAudited(end)),
+  );
   for (const [index, from] of parties.entries()) {
     progress.at(index * parties.length);
     for (const [other, to] of parties.entries()) {
@@ -76,8 +79,8 @@ function writeRows(
             `,"protocol":"${protocolNames[l4.proto] ?? l4.proto}"` +
             `${family === undefined ? '' : `,"family":${family}`}` +
             `,"verdict":"${allowed ? 'allowed' : 'denied'}","audit":${audit}` +
-            `,"egress":${sideText(egress, 'egress', texts)}` +
-            `,"ingress":${sideText(ingress, 'ingress', texts)}}`,
+            `,"egress":${sideText(egress, 'egress', audited[index], texts)}` +
+            `,"ingress":${sideText(ingress, 'ingress', audited[other], texts)}}`,
         );
       }
     }
@@ -87,14 +90,16 @@ function writeRows(
 function sideText(
   side: SideVerdict | undefined,
   direction: 'egress' | 'ingress',
+  isAudited: boolean | undefined,
   texts: WeakMap<SideVerdict, string>,
 ): string {
-  if (side === undefined) return '{"verdict":"allowed","rules":[]}';
+  if (side === undefined) return '{"verdict":"allowed","rules":[],"audit":false}';
   let text = texts.get(side);
   if (text === undefined) {
     const verdict = side.allowed ? 'allowed' : 'denied';
     text = JSON.stringify({ verdict, rules: ruleNames(side, direction) });
     texts.set(side, text);
   }
-  return text;
+  // Ends with the same policy share the text, and not all of them may be audited.
+  return `${text.slice(0, -1)},"audit":${isAudited === true && !side.allowed}}`;
 }

@@ -23,14 +23,14 @@ export function whyText(answers: readonly Answer[], withDocument: boolean): stri
 }
 
 /** What must be the same for one text to stand for both families. */
-function likenessOf({ verdict, audit, open = '', egress, ingress }: Answer): string {
+function likenessOf({ verdict, audit, open = '', egress, ingress, unasked }: Answer): string {
   const sides = [egress, ingress].map((each) => [
     each?.verdict,
     each?.rules,
     each?.passed,
     each?.misses.map(({ rule, path, failed }) => [rule, path, failed]),
   ]);
-  return JSON.stringify([verdict, audit, open.replaceAll('ICMPv6', 'ICMP'), sides]);
+  return JSON.stringify([verdict, audit, open.replaceAll('ICMPv6', 'ICMP'), sides, unasked]);
 }
 
 function body(answer: Answer, withDocument: boolean): string {
@@ -43,7 +43,9 @@ function body(answer: Answer, withDocument: boolean): string {
     lines.push(`open: ${open}`);
     if (verdict === 'partly allowed') lines.push(`the rest, at the example of ${explained}:`);
   }
-  lines.push(...side('egress', from, answer.egress), ...side('ingress', to, answer.ingress));
+  const { egress, ingress, unasked } = answer;
+  lines.push(...side('egress', from, egress, unasked.egress));
+  lines.push(...side('ingress', to, ingress, unasked.ingress));
   lines.push(...changes(answer, withDocument));
   const mark = withDocument ? '# ' : '';
   const shown = lines.map((line) => {
@@ -53,8 +55,23 @@ function body(answer: Answer, withDocument: boolean): string {
   return `${shown.join('\n')}\n`;
 }
 
-function side(direction: Side, own: string, found: SideAnswer | undefined): string[] {
+function side(
+  direction: Side,
+  own: string,
+  found: SideAnswer | undefined,
+  unasked: readonly string[],
+): string[] {
   const title = `${direction} of ${own}`;
+  if (unasked.length > 0) {
+    const because =
+      own === 'host'
+        ? 'there is no host firewall'
+        : 'it is not known whether that node has a host firewall';
+    return [
+      `${title}: allowed, ${because}; policies for nodes, which are not asked:`,
+      ...unasked.map((policy) => `  ${policy}`),
+    ];
+  }
   if (found === undefined && own === 'host')
     return [`${title}: allowed, there is no host firewall`];
   if (found === undefined) return [`${title}: allowed, not a pod: no policy here`];

@@ -9,7 +9,7 @@ import {
   type Question,
 } from '../../daemon/policy/explain/explain.ts';
 import { type Change, changeOf } from '../../daemon/policy/explain/explain-change.ts';
-import { OfflineCluster, type SideVerdict } from '../../daemon/policy/explain/offline.ts';
+import { type End, OfflineCluster, type SideVerdict } from '../../daemon/policy/explain/offline.ts';
 import {
   formatSegments,
   type Segment,
@@ -20,6 +20,8 @@ import {
   describeRule,
   ruleNames,
 } from '../../daemon/policy/explain/rule-name.ts';
+import type { Direction } from '../../daemon/policy/rule.ts';
+import { policyName } from '../../daemon/policy/table.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
@@ -74,6 +76,8 @@ export interface Answer {
   /** Undefined where the end has no policy: it is outside, or a node. */
   readonly egress: SideAnswer | undefined;
   readonly ingress: SideAnswer | undefined;
+  /** Policies for nodes that may deny it, too: no host firewall is asked about that end. */
+  readonly unasked: Readonly<Record<Direction, readonly string[]>>;
 }
 
 export function why(invocation: Invocation): Promise<number> {
@@ -175,7 +179,16 @@ function sidesOf(
     const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
     return side && sideOf(cluster, { direction, own, peer, ...l4, anyPort }, side);
   });
-  return { egress, ingress };
+  const unasked = {
+    egress: unaskedNames(cluster, from, 'egress'),
+    ingress: unaskedNames(cluster, to, 'ingress'),
+  };
+  return { egress, ingress, unasked };
+}
+
+function unaskedNames(cluster: OfflineCluster, end: End, direction: Direction): string[] {
+  const rows = cluster.unaskedOf(end, direction);
+  return [...new Set(rows.map((row) => `${row.kind} ${policyName(row)}`))].sort();
 }
 
 function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict): SideAnswer {

@@ -9,7 +9,12 @@ import type { NodeObject } from '../../../k8s/object.ts';
 import { type Family, formatAddress, parseAddress, requireAddress } from '../../../net/address.ts';
 import { hostPrefix, prefixContains, requirePrefix } from '../../../net/prefix.ts';
 import { clusterObjects } from '../../cluster/table.ts';
-import { type IdentityId, identityHost, worldIdentity } from '../../identity/table.ts';
+import {
+  type IdentityId,
+  identityHost,
+  identityRemoteNode,
+  worldIdentity,
+} from '../../identity/table.ts';
 import { spanOf } from '../compile/address-sets.ts';
 import { type CompiledPolicy, PolicyCompiler } from '../compile/compiler.ts';
 import { addressSetOf, type PeerNumber, peerNumber } from '../compile/peer.ts';
@@ -179,6 +184,18 @@ export class OfflineCluster {
   /** Ends with the same text are judged the same, as either end of a connection. */
   likeness(end: End): string {
     return `${this.#policyOf(end)?.index ?? ''} ${this.#peerOf(end).index}`;
+  }
+
+  /**
+   * The rules for nodes that may speak about an end and were not asked: it is a node, and not the one
+   * that a host firewall protects here.
+   */
+  unaskedOf({ identity, subject }: End, direction: Direction): readonly PolicyRuleRow[] {
+    const isNode = identity === identityHost || identity === identityRemoteNode;
+    if (!isNode || subject !== undefined) return [];
+    return this.model.rules.filter(
+      ({ rule }) => rule.subjectKind === 'node' && rule[direction] !== undefined,
+    );
   }
 
   /** The rules that select an end. */
