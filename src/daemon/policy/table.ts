@@ -21,6 +21,8 @@ export interface PolicyFileRow {
   readonly objects: number;
   /** The policy revision at which the rules in force were read; 0 if none ever were. */
   readonly revision: number;
+  /** What is in force as it is written and is hardly meant so; none if absent. */
+  readonly warnings?: readonly string[];
   readonly status: Status;
 }
 
@@ -167,6 +169,7 @@ export function policyFiles(): Table<PolicyFileRow> {
       { name: 'objects', value: (row) => String(row.objects) },
       { name: 'revision', value: (row) => String(row.revision) },
       { name: 'status', value: (row) => formatStatus(row.status) },
+      { name: 'warnings', value: (row) => row.warnings?.join('; ') ?? '' },
     ],
   });
 }

@@ -115,6 +115,16 @@ describe('an event becomes flows', () => {
     expect(close?.Summary).toBe('TCP Flags: ACK, FIN');
   });
 
+  test('a connection judged again when it answers: the flows are of a reply', () => {
+    const { egressJudged, ingressJudged, reevaluated, isReply } = eventFlag;
+    const flows = flowsOf({ flags: egressJudged | ingressJudged | reevaluated | isReply });
+    expect(flows.map((flow) => [flow.event_type?.type, flow.is_reply])).toEqual([
+      [5, true],
+      [5, true],
+      [4, true],
+    ]);
+  });
+
   test('a default deny at the receiver: the allowed egress, the denial, the drop', () => {
     const flows = flowsOf({
       type: eventType.drop,

@@ -275,8 +275,9 @@ export class FlowRecord implements FlowFields {
   }
 
   isReply(): boolean | undefined {
-    if (this.kind === flowKind.trace) return this.#packetIsReply();
-    return this.#isDenied() && this.verdict() === Verdict.DROPPED ? undefined : false;
+    const isDrop = this.#isDenied() && this.verdict() === Verdict.DROPPED;
+    // A verdict is of a new connection, or, after a change of policy, of whichever packet came first.
+    return this.kind !== flowKind.trace && isDrop ? undefined : this.#packetIsReply();
   }
 
   #packetIsReply(): boolean {

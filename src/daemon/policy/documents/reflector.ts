@@ -208,7 +208,8 @@ export class PolicyReflector implements Disposable {
     const next = revisionOfBatch();
     const rules = this.#install(name, result, next);
     const objects = result.objects.length;
-    table.upsert({ name, rules, objects, revision: next, status: done });
+    const { warnings } = result;
+    table.upsert({ name, rules, objects, revision: next, warnings, status: done });
     this.#inherited.delete(name);
     if (content.kind === 'text') lastGood?.keep(name, content.text);
     return true;

@@ -11,6 +11,7 @@ import { selectorOf } from '../selector.ts';
 import { type PolicyFileRow, type PolicyRuleRow, policyName } from '../table.ts';
 
 const twinsMax = 3;
+const doubtfulMax = 3;
 const label = 'reserved:io.cilium.policy.derived-from=unreadable-policy-file';
 
 /** The stand-in for a file, in force from the revision on. */
@@ -78,7 +79,10 @@ export function describeFiles(
     return `refused, their last good content is in force: ${names(refused)}`;
   }
   if (wrong.length > 0) return `files in these folders are not read: ${names(wrong)}`;
-  return undefined;
+  const doubtful = [...files.all()].filter(({ warnings = [] }) => warnings.length > 0);
+  if (doubtful.length === 0) return undefined;
+  const texts = doubtful.map(({ name, warnings }) => `${printable(name)}: ${warnings?.join('; ')}`);
+  return `in force, and hardly meant so: ${texts.sort().slice(0, doubtfulMax).join(' | ')}`;
 }
 
 /** Policies of which more than one file has one with the same name: all of them are in force. */

@@ -126,7 +126,7 @@ describe('ClusterNetworkPolicy', () => {
     const document = clusterPolicy({ ingress: [{ action: 'Pass', from: [{ stars: {} }] }] });
     const result = parseDocuments(JSON.stringify(document));
     expect(result.kind === 'parsed' && result.warnings).toEqual([
-      'foo: spec.ingress[0]: a peer of a kind not known here makes the rule deny everything',
+      'foo: spec.ingress[0]: a peer of a kind not known here ("stars") makes the rule deny everything',
     ]);
   });
 
@@ -204,6 +204,14 @@ describe('refused', () => {
       `${inAt}.from[0]: must have exactly one of namespaces, pods`,
     ],
     [inRule({ from: [{ namespaces: {}, stars: {} }] }), `${inAt}.from[0].stars: unknown field`],
+    [
+      inRule({ from: [{ namespacs: {} }] }),
+      `${inAt}.from[0].namespacs: unknown field (did you mean namespaces?)`,
+    ],
+    [
+      inRule({ from: [{ networks: ['203.0.113.0/24'] }] }),
+      `${inAt}.from[0].networks: is possible in egress only`,
+    ],
     [
       inRule({ from: [{ pods: { namespaceSelector: {} } }] }),
       `${inAt}.from[0].pods.podSelector: is missing; {} means every pod`,

@@ -7,7 +7,7 @@
 import { FieldReader, readText } from '../../../k8s/field.ts';
 import { isPortName } from '../../../k8s/name.ts';
 import type { Place } from '../../../k8s/place.ts';
-import { quote } from '../../../k8s/problem.ts';
+import { type Problems, quote, suggest } from '../../../k8s/problem.ts';
 import { formatSelector } from '../format-selector.ts';
 import type { Action, Direction, PortMatch, RuleItem } from '../rule.ts';
 import { parseCidr, type WrittenPeer } from './cidr.ts';
@@ -126,10 +126,12 @@ function parseItem(source: ItemSource): RuleItem | undefined {
   item.refuseEmpty(side, 'must have at least one');
   if (problems.count > before || written === undefined || peers === undefined) return undefined;
   const closed = failClosed(actions[written], peers, protocols);
-  if (peers.hasUnknown || protocols?.hasUnknown === true) {
-    const what = peers.hasUnknown ? 'peer' : 'protocol';
+  if (peers.unknown.length > 0 || protocols?.hasUnknown === true) {
+    const what = peers.unknown.length > 0 ? 'peer' : 'protocol';
     const effect = closed.action === 'allow' ? 'matches nothing' : 'makes the rule deny everything';
-    warnings.push(`spec.${direction}[${index}]: a ${what} of a kind not known here ${effect}`);
+    const which = peers.unknown.length > 0 ? ` (${peers.unknown.join('; ')})` : '';
+    const where = `spec.${direction}[${index}]`;
+    warnings.push(`${where}: a ${what} of a kind not known here${which} ${effect}`);
   }
   return {
     path: `${direction}[${index}]`,
@@ -149,7 +151,8 @@ const actionNames = ['Accept', 'Deny', 'Pass'] as const;
 
 interface ParsedPeers {
   readonly known: readonly WrittenPeer[];
-  readonly hasUnknown: boolean;
+  /** Where there are others, and the names of their fields. */
+  readonly unknown: readonly string[];
 }
 
 interface ParsedProtocols {
@@ -166,7 +169,7 @@ function failClosed(
 ): Pick<RuleItem, 'action' | 'peers' | 'ports'> {
   const known = peers.known.map((each) => each.peer);
   if (action === 'allow') return { action, peers: known, ports: protocols?.ports };
-  if (peers.hasUnknown) return { action: 'deny', peers: 'any', ports: undefined };
+  if (peers.unknown.length > 0) return { action: 'deny', peers: 'any', ports: undefined };
   if (protocols?.hasUnknown === true) return { action: 'deny', peers: known, ports: undefined };
   return { action, peers: known, ports: protocols?.ports };
 }
@@ -177,19 +180,38 @@ function parsePeers(
   direction: Direction,
   action: (typeof actionNames)[number] | undefined,
 ): ParsedPeers | undefined {
-  let hasUnknown = false;
+  const unknown: string[] = [];
   const choices = peerChoices[direction];
   const known = item.each(side, peersMax, (value, place) => {
     const hasKnown =
       typeof value !== 'object' || value === null || knownOf(value, choices).length > 0;
     if (!hasKnown && !Array.isArray(value)) {
-      hasUnknown = true;
+      const names = Object.keys(value);
+      if (refuseMistakes(names, place, direction, item.problems)) return undefined;
+      unknown.push(names.length === 0 ? 'without a field' : names.map(quote).join(', '));
       return undefined;
     }
     const peer = FieldReader.open(value, place, choices, item.problems);
     return peer === undefined ? undefined : parsePeer(peer, choices, action);
   });
-  return known === undefined ? undefined : { known: known.flat(), hasUnknown };
+  return known === undefined ? undefined : { known: known.flat(), unknown };
+}
+
+/** A field that a later version of the API may have is no mistake; one that is nearly known is. */
+function refuseMistakes(
+  names: readonly string[],
+  place: Place,
+  direction: Direction,
+  problems: Problems,
+): boolean {
+  const before = problems.count;
+  for (const name of names) {
+    const hint = suggest(name, peerChoices[direction]);
+    if (peerChoices.egress.includes(name)) {
+      problems.add(place.field(name), 'is possible in egress only');
+    } else if (hint !== '') problems.add(place.field(name), `unknown field${hint}`);
+  }
+  return problems.count > before;
 }
 
 function knownOf(value: object, choices: readonly string[]): string[] {
