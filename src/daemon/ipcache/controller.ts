@@ -67,6 +67,8 @@ export class IpcacheController implements Disposable {
   readonly #ofRemotePod = new Map<Key, readonly string[]>();
   /** Remote pods whose peers are not known to the programs yet. */
   readonly #waiting = new Set<Key>();
+  /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
+  readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
   /** Prefixes written for an endpoint. */
   readonly #ofEndpoint = new Map<EndpointId, readonly string[]>();
@@ -146,7 +148,7 @@ export class IpcacheController implements Disposable {
       this.#waiting.delete(key);
       const after = row?.prefixes ?? [];
       for (const prefix of this.#ofRemotePod.get(key) ?? []) {
-        if (!after.includes(prefix)) this.#withdraw(prefix, 'remote');
+        if (!after.includes(prefix)) this.#withdrawRemote(prefix, key);
       }
       if (row === undefined) {
         this.#ofRemotePod.delete(key);
@@ -155,8 +157,25 @@ export class IpcacheController implements Disposable {
       this.#ofRemotePod.set(key, after);
       const { identity, namespace, name: podName } = row;
       for (const prefix of after) {
-        this.#claim(prefix, 'remote', { ...nobody, identity, namespace, podName });
+        this.#claimRemote(prefix, key, { ...nobody, identity, namespace, podName });
       }
+    }
+  }
+
+  #claimRemote(prefix: string, pod: Key, claim: Claim): void {
+    const claims = this.#remoteClaims.get(prefix) ?? new Map<Key, Claim>();
+    this.#remoteClaims.set(prefix, claims.set(pod, claim));
+    this.#claim(prefix, 'remote', [...claims.values()].at(-1) ?? claim);
+  }
+
+  #withdrawRemote(prefix: string, pod: Key): void {
+    const claims = this.#remoteClaims.get(prefix);
+    claims?.delete(pod);
+    const latest = [...(claims?.values() ?? [])].at(-1);
+    if (latest !== undefined) this.#claim(prefix, 'remote', latest);
+    else {
+      this.#remoteClaims.delete(prefix);
+      this.#withdraw(prefix, 'remote');
     }
   }
 

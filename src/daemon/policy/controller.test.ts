@@ -62,7 +62,7 @@ function setUp() {
     cidrMatchesNodes: false,
     entriesMax: 16_384,
   } as const;
-  const controller = new PolicyController(tables, config, revision);
+  const controller = new PolicyController(tables, config, revision, undefined, 0);
   let next = 1;
   const attach = (labels: readonly string[]): EndpointRow => {
     const identity = identityId(1000 + next);

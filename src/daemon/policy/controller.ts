@@ -15,12 +15,7 @@ import {
   type RemotePodRow,
 } from '../cluster/table.ts';
 import type { EndpointId, EndpointRow } from '../endpoint/table.ts';
-import {
-  type IdentityId,
-  type IdentityRow,
-  identityHost,
-  identityUnknown,
-} from '../identity/table.ts';
+import { type IdentityId, type IdentityRow, identityHost } from '../identity/table.ts';
 import type { IpcacheRow } from '../ipcache/table.ts';
 import { type SetPair, spanOf } from './compile/address-sets.ts';
 import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compile/compiler.ts';
@@ -72,8 +67,8 @@ export interface PolicyRun {
   readonly withoutSlot: readonly PolicySubject[];
 }
 
-/** Far longer than an endpoint takes to be carried to the kernel. */
-const changeGraceMs = 3_000;
+/** Far longer than an address takes to be carried to the kernel. */
+const graceMsDefault = 3_000;
 
 /** The host endpoint's subject. */
 export const hostSubject = policySubject(identityHost, '');
@@ -95,13 +90,17 @@ export class PolicyController implements Disposable {
   /** Endpoints as placed, and how many each subject has: it is local while it has any. */
   readonly #placed = new Map<EndpointId, Placed>();
   readonly #holders = new Map<PolicySubject, number>();
-  readonly #remote = new Map<Key, RemotePodRow>();
+  readonly #remote = new Map<Key, PlacedPod>();
   /** Identities at prefixes that are no pods'. */
   readonly #others = new Map<string, IdentityId>();
-  /** How many endpoints have an address, and an identity at it; those that are leaving included. */
+  /** How many have an identity at a prefix; those that are leaving included. */
   readonly #holdersAt = new Counter();
-  readonly #holdersAs = new Counter();
-  readonly #leaving = new Set<ReturnType<typeof setTimeout>>();
+  /** Named ports of those that have an address, the latest last; likewise. */
+  readonly #portsAt = new Map<string, string[]>();
+  /** In the order of their time. */
+  readonly #leaving: { readonly untilMs: number; readonly leave: () => void }[] = [];
+  #leavingTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #graceMs: number;
   /** What the rules with references were resolved to, as text, and what they refer to. */
   readonly #resolved = new Map<string, { kinds: ReadonlySet<ReferenceKind>; text: string }>();
   readonly #slots = new Map<number, PolicySubject>();
@@ -112,7 +111,10 @@ export class PolicyController implements Disposable {
     config: PolicyConfig,
     revision: PolicyRevision,
     host?: HostEndpoint,
+    /** How long packets may see what is gone; 0 if they do not, in tests. */
+    graceMs = graceMsDefault,
   ) {
+    this.#graceMs = graceMs;
     this.#tables = tables;
     this.#revision = revision;
     this.#host = host;
@@ -134,7 +136,7 @@ export class PolicyController implements Disposable {
   run(): PolicyRun {
     for (const { key, row } of this.#readers.identities.next()) {
       // The number comes from the table's own key.
-      if (row === undefined) this.compiler.deleteIdentity(key as IdentityId);
+      if (row === undefined) this.#deleteIdentity(key as IdentityId);
       else this.compiler.upsertIdentity(row.id, row.labels);
     }
     for (const { key, row } of this.#readers.endpoints.next()) this.#place(key as EndpointId, row);
@@ -155,7 +157,7 @@ export class PolicyController implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#leaving) clearTimeout(timer);
+    clearTimeout(this.#leavingTimer);
     for (const reader of Object.values(this.#readers)) reader.close();
   }
 
@@ -223,10 +225,12 @@ export class PolicyController implements Disposable {
   #move(prefix: string, identity: IdentityId | undefined): void {
     const before = this.#others.get(prefix);
     if (before === identity) return;
-    if (identity !== undefined) this.compiler.place(prefix, identity);
-    if (before !== undefined) this.compiler.displace(prefix, before);
     if (identity === undefined) this.#others.delete(prefix);
-    else this.#others.set(prefix, identity);
+    else {
+      this.#others.set(prefix, identity);
+      this.#hold(prefix, identity);
+    }
+    if (before !== undefined) this.#later(() => this.#drop(prefix, before));
   }
 
   #place(id: EndpointId, row: EndpointRow | undefined): void {
@@ -236,60 +240,85 @@ export class PolicyController implements Disposable {
     if (after === undefined) this.#placed.delete(id);
     else {
       this.#placed.set(id, after);
+      this.#count(after, 1);
       this.#enter(after);
     }
     if (before === undefined) return;
-    if (after === undefined) this.#leave(before);
-    else this.#leaveLater(before);
-  }
-
-  #enter(placed: Placed): void {
-    const { identity, ports, prefixes } = placed;
-    this.#count(placed, 1);
-    for (const prefix of prefixes) {
-      this.#holdersAt.add(prefix);
-      if (this.#holdersAs.add(`${identity} ${prefix}`)) this.compiler.place(prefix, identity);
-      this.compiler.setPodPorts(addressOf(prefix), ports);
-    }
-  }
-
-  #leave(placed: Placed): void {
-    const { identity, prefixes } = placed;
-    this.#count(placed, -1);
-    for (const prefix of prefixes) {
-      if (this.#holdersAt.remove(prefix)) this.compiler.setPodPorts(addressOf(prefix), '');
-      if (this.#holdersAs.remove(`${identity} ${prefix}`)) {
-        this.compiler.displace(prefix, identity);
-      }
-    }
-  }
-
-  /** Packets see what an endpoint was until its own reconciler comes round. */
-  #leaveLater(placed: Placed): void {
-    const timer = setTimeout(() => {
-      this.#leaving.delete(timer);
-      this.#leave(placed);
-      this.run();
-    }, changeGraceMs);
-    timer.unref();
-    this.#leaving.add(timer);
+    this.#later(() => {
+      this.#count(before, -1);
+      this.#leave(before);
+    });
   }
 
   #placeRemote(key: Key, row: RemotePodRow | undefined): void {
     const before = this.#remote.get(key);
     if (row === undefined) this.#remote.delete(key);
-    else this.#remote.set(key, row);
-    for (const prefix of row?.prefixes ?? []) {
-      this.compiler.place(prefix, row?.identity ?? before?.identity ?? identityUnknown);
-      this.compiler.setPodPorts(addressOf(prefix), row?.ports ?? '');
+    else {
+      this.#remote.set(key, row);
+      this.#enter(row);
     }
-    for (const prefix of before?.prefixes ?? []) {
-      const stays = row?.prefixes.includes(prefix) === true;
-      if (!stays) this.compiler.setPodPorts(addressOf(prefix), '');
-      if (before !== undefined && (!stays || row.identity !== before.identity)) {
-        this.compiler.displace(prefix, before.identity);
-      }
+    if (before !== undefined) this.#later(() => this.#leave(before));
+  }
+
+  #enter({ identity, ports, prefixes }: PlacedPod): void {
+    for (const prefix of prefixes) {
+      this.#hold(prefix, identity);
+      const all = this.#portsAt.get(prefix) ?? [];
+      all.push(ports);
+      this.#portsAt.set(prefix, all);
+      this.compiler.setPodPorts(addressOf(prefix), ports);
     }
+  }
+
+  #leave({ identity, ports, prefixes }: PlacedPod): void {
+    for (const prefix of prefixes) {
+      this.#drop(prefix, identity);
+      const all = this.#portsAt.get(prefix) ?? [];
+      all.splice(all.indexOf(ports), 1);
+      if (all.length === 0) this.#portsAt.delete(prefix);
+      this.compiler.setPodPorts(addressOf(prefix), all.at(-1) ?? '');
+    }
+  }
+
+  #hold(prefix: string, identity: IdentityId): void {
+    if (this.#holdersAt.add(`${identity} ${prefix}`)) this.compiler.place(prefix, identity);
+  }
+
+  #drop(prefix: string, identity: IdentityId): void {
+    if (this.#holdersAt.remove(`${identity} ${prefix}`)) this.compiler.displace(prefix, identity);
+  }
+
+  /** Those who leave are still what they are where they are met. */
+  #deleteIdentity(id: IdentityId): void {
+    this.#later(() => {
+      if (this.#tables.identities.get(id) === undefined) this.compiler.deleteIdentity(id);
+    });
+  }
+
+  /** Packets see what was until it is out of the kernel. */
+  #later(leave: () => void): void {
+    if (this.#graceMs === 0) {
+      leave();
+      return;
+    }
+    this.#leaving.push({ untilMs: performance.now() + this.#graceMs, leave });
+    if (this.#leaving.length === 1) this.#expectLeaving();
+  }
+
+  #expectLeaving(): void {
+    const [first] = this.#leaving;
+    if (first === undefined) return;
+    this.#leavingTimer = setTimeout(() => this.#letGo(), first.untilMs - performance.now() + 1);
+    this.#leavingTimer.unref();
+  }
+
+  #letGo(): void {
+    const now = performance.now();
+    const waiting = this.#leaving.findIndex(({ untilMs }) => untilMs > now);
+    const due = this.#leaving.splice(0, waiting === -1 ? this.#leaving.length : waiting);
+    for (const { leave } of due) leave();
+    this.#expectLeaving();
+    this.run();
   }
 
   #count({ subject, identity, ports }: Placed, step: 1 | -1): void {
@@ -388,12 +417,16 @@ class Counter {
   }
 }
 
-/** An endpoint as policy sees it. */
-interface Placed {
-  readonly subject: PolicySubject;
+/** A pod at its addresses. */
+interface PlacedPod {
   readonly identity: IdentityId;
   readonly ports: string;
   readonly prefixes: readonly string[];
+}
+
+/** An endpoint as policy sees it. */
+interface Placed extends PlacedPod {
+  readonly subject: PolicySubject;
   /** All of the above. */
   readonly text: string;
 }

@@ -47,6 +47,7 @@ export class World implements Disposable {
     labels: ReadonlyMap<IdentityId, readonly string[]>,
     people: readonly Someone[],
     kernel: KernelModel,
+    graceMs = 0,
   ) {
     this.people = people;
     this.#labels = labels;
@@ -60,6 +61,8 @@ export class World implements Disposable {
         entriesMax: 16384,
       },
       new PolicyRevision(),
+      undefined,
+      graceMs,
     );
     for (const [id, texts] of labels) {
       if (id < 1000) this.#addIdentity(id, texts);

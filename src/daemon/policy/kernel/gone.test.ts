@@ -1,0 +1,166 @@
+/**
+ * Remote pods and endpoints that change or go: until the address is out of the kernel, packets are
+ * judged as before.
+ */
+import { expect, test } from 'bun:test';
+import { type IdentityId, reservedIdentities } from '../../identity/table.ts';
+import { identityOf } from '../compile/peer.ts';
+import { World } from '../compile/world-model.ts';
+import type { Peer, RuleItem } from '../rule.ts';
+import { selectorOf } from '../selector.ts';
+import type { PolicyRuleRow } from '../table.ts';
+import { KernelModel } from './kernel-model.ts';
+import { PolicyReconciler } from './reconciler.ts';
+
+const own = 1000 as IdentityId;
+const bad = 1001 as IdentityId;
+const worse = 1002 as IdentityId;
+const graceMs = 150;
+
+const app = (name: string): Peer => ({
+  kind: 'labels',
+  selector: selectorOf({ 'k8s:app': name }),
+});
+const block = (cidr: string): Peer => ({ kind: 'cidr', cidr, except: [], scope: 'address' });
+
+function ruleOf(items: readonly Pick<RuleItem, 'action' | 'peers'>[]): PolicyRuleRow {
+  const ingress = items.map((item, index) => ({
+    ...item,
+    path: `ingress[${index}]`,
+    name: undefined,
+    requires: [],
+    ports: undefined,
+    written: '{}',
+  }));
+  return {
+    key: 'rule',
+    kind: 'CiliumNetworkPolicy',
+    namespace: 'ns',
+    name: 'rule',
+    ruleIndex: 0,
+    origin: 'test',
+    labels: [],
+    revision: 2,
+    rule: {
+      tier: 'network',
+      priority: 0,
+      subjectKind: 'endpoint',
+      subject: selectorOf({ 'k8s:app': 'own' }),
+      description: undefined,
+      labels: [],
+      defaultDeny: { ingress: true, egress: false },
+      ingress,
+      egress: undefined,
+    },
+  };
+}
+
+const bothDenied = ruleOf([
+  { action: 'allow', peers: 'any' },
+  { action: 'deny', peers: [app('bad'), app('worse')] },
+]);
+
+/** An agent with one pod of its own, which the rule selects. */
+function start(row: PolicyRuleRow) {
+  const labels = new Map(reservedIdentities.map((each) => [each.id, each.labels]));
+  labels.set(own, ['k8s:app=own']).set(bad, ['k8s:app=bad']).set(worse, ['k8s:app=worse']);
+  const kernel = new KernelModel();
+  const pod = { identity: own, address: '10.0.0.1', ports: '' };
+  const world = new World(labels, [pod], kernel, graceMs);
+  const { policies, peers, addressSets, identities, remotePods } = world.tables;
+  const reconciler = new PolicyReconciler({
+    ...{ policies, peers, addressSets, target: kernel, initialized: Promise.resolve() },
+    ...{ lingerMs: 0, settleMs: 0 },
+  });
+  for (const id of [bad, worse]) {
+    identities.upsert({ id, labels: labels.get(id) ?? [], reserved: false, refCount: 1 });
+  }
+  world.setRules([row]);
+  const settled = async () => {
+    world.run();
+    await world.settled();
+  };
+  let slot: number | undefined;
+  const judge = (identity: IdentityId, address: string) => {
+    slot ??= world.local()[0]?.slot;
+    return kernel.judge(slot ?? 0, 'ingress', { identity, address }, 6, 80);
+  };
+  return {
+    kernel,
+    tables: world.tables,
+    settled,
+    judge,
+    remote: (name: string, identity: IdentityId, address: string) =>
+      remotePods.upsert({
+        namespace: 'ns',
+        name,
+        identity,
+        prefixes: [`${address}/32`],
+        ports: '',
+      }),
+    /** Every verdict on the way of a change, one letter each. */
+    async during(ask: () => string, change: () => void): Promise<string> {
+      const seen = new Set([ask()]);
+      kernel.onWrite = () => seen.add(ask());
+      change();
+      await settled();
+      kernel.onWrite = undefined;
+      return [...seen].join('');
+    },
+    [Symbol.dispose]() {
+      reconciler[Symbol.dispose]();
+      world[Symbol.dispose]();
+    },
+  };
+}
+
+test('a remote pod with other labels: what it was stays denied', async () => {
+  using agent = start(bothDenied);
+  agent.remote('one', bad, '10.0.1.1');
+  await agent.settled();
+  const old = () => agent.judge(bad, '10.0.1.1');
+  expect(await agent.during(old, () => agent.remote('one', worse, '10.0.1.1'))).toBe('D');
+  expect(agent.judge(worse, '10.0.1.1')).toBe('D');
+});
+
+test('a remote pod at another address: the old one is not judged by the new one’s block', async () => {
+  using agent = start(
+    ruleOf([
+      { action: 'allow', peers: [block('10.0.2.0/24')] },
+      { action: 'deny', peers: [block('10.0.1.0/24')] },
+    ]),
+  );
+  agent.remote('one', bad, '10.0.1.1');
+  agent.remote('two', bad, '10.0.3.1');
+  await agent.settled();
+  const old = () => agent.judge(bad, '10.0.1.1');
+  expect(await agent.during(old, () => agent.remote('one', bad, '10.0.2.1'))).toBe('D');
+  expect(agent.judge(bad, '10.0.2.1')).toBe('A');
+});
+
+test('a pod that is deleted with its identity is denied until it is gone', async () => {
+  using agent = start(bothDenied);
+  agent.remote('one', bad, '10.0.1.1');
+  await agent.settled();
+  const old = () => agent.judge(bad, '10.0.1.1');
+  const seen = await agent.during(old, () => {
+    agent.tables.remotePods.delete('ns/one');
+    agent.tables.identities.delete(bad);
+  });
+  expect(seen).toBe('D');
+  await Bun.sleep(graceMs * 2);
+  await agent.settled();
+  expect([...agent.tables.peers.all()].map((row) => identityOf(row.peer))).not.toContain(bad);
+});
+
+test('an address that two remote pods have stays the other’s when one goes', async () => {
+  using agent = start(bothDenied);
+  agent.remote('one', bad, '10.0.1.1');
+  agent.remote('two', bad, '10.0.1.1');
+  await agent.settled();
+  agent.tables.remotePods.delete('ns/one');
+  await agent.settled();
+  await Bun.sleep(graceMs * 2);
+  await agent.settled();
+  expect(agent.judge(bad, '10.0.1.1')).toBe('D');
+});
