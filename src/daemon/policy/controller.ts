@@ -97,6 +97,8 @@ export class PolicyController implements Disposable {
   readonly #holdersAt = new Counter();
   /** Named ports of those that have an address, the latest last; likewise. */
   readonly #portsAt = new Map<string, string[]>();
+  /** Identities that are to be forgotten, and which of their goings counts. */
+  readonly #goneIdentities = new Map<IdentityId, object>();
   /** In the order of their time. */
   readonly #leaving: { readonly untilMs: number; readonly leave: () => void }[] = [];
   #leavingTimer: ReturnType<typeof setTimeout> | undefined;
@@ -137,7 +139,7 @@ export class PolicyController implements Disposable {
     for (const { key, row } of this.#readers.identities.next()) {
       // The number comes from the table's own key.
       if (row === undefined) this.#deleteIdentity(key as IdentityId);
-      else this.compiler.upsertIdentity(row.id, row.labels);
+      else this.#upsertIdentity(row);
     }
     for (const { key, row } of this.#readers.endpoints.next()) this.#place(key as EndpointId, row);
     for (const { key, row } of this.#readers.remotePods.next()) this.#placeRemote(key, row);
@@ -288,10 +290,20 @@ export class PolicyController implements Disposable {
     if (this.#holdersAt.remove(`${identity} ${prefix}`)) this.compiler.displace(prefix, identity);
   }
 
+  #upsertIdentity({ id, labels }: IdentityRow): void {
+    this.#goneIdentities.delete(id);
+    this.compiler.upsertIdentity(id, labels);
+  }
+
   /** Those who leave are still what they are where they are met. */
   #deleteIdentity(id: IdentityId): void {
+    const time = {};
+    this.#goneIdentities.set(id, time);
     this.#later(() => {
-      if (this.#tables.identities.get(id) === undefined) this.compiler.deleteIdentity(id);
+      // It may have come back, and gone again a moment ago.
+      if (this.#goneIdentities.get(id) !== time) return;
+      this.#goneIdentities.delete(id);
+      this.compiler.deleteIdentity(id);
     });
   }
 

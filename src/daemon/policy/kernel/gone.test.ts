@@ -99,11 +99,12 @@ function start(row: PolicyRuleRow) {
         ports: '',
       }),
     /** Every verdict on the way of a change, one letter each. */
-    async during(ask: () => string, change: () => void): Promise<string> {
+    async during(ask: () => string, change: () => unknown): Promise<string> {
       const seen = new Set([ask()]);
       kernel.onWrite = () => seen.add(ask());
-      change();
+      await change();
       await settled();
+      seen.add(ask());
       kernel.onWrite = undefined;
       return [...seen].join('');
     },
@@ -151,6 +152,33 @@ test('a pod that is deleted with its identity is denied until it is gone', async
   await Bun.sleep(graceMs * 2);
   await agent.settled();
   expect([...agent.tables.peers.all()].map((row) => identityOf(row.peer))).not.toContain(bad);
+});
+
+test('an identity that comes back and goes again is kept from its last going on', async () => {
+  using agent = start(bothDenied);
+  const { identities } = agent.tables;
+  const row = identities.get(bad);
+  if (row === undefined) throw new Error('no identity');
+  agent.remote('one', bad, '10.0.1.1');
+  await agent.settled();
+  const relabel = (identity: IdentityId) => {
+    if (identity === worse) identities.delete(bad);
+    else identities.upsert(row);
+    agent.remote('one', identity, '10.0.1.1');
+  };
+  const old = () => agent.judge(bad, '10.0.1.1');
+  const seen = await agent.during(old, async () => {
+    relabel(worse);
+    await agent.settled();
+    await Bun.sleep(graceMs / 2);
+    relabel(bad);
+    await agent.settled();
+    await Bun.sleep(graceMs / 3);
+    relabel(worse);
+    // Past the end of the first going, before that of the second.
+    await Bun.sleep(graceMs / 2);
+  });
+  expect(seen).toBe('D');
 });
 
 test('an address that two remote pods have stays the other’s when one goes', async () => {
