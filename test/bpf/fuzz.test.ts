@@ -129,6 +129,13 @@ const broken = fc
   })
   .filter(isRunnable);
 
+/** One address, of either family, as source and as destination. */
+function isToItself(frame: Uint8Array): boolean {
+  const same = (from: number, to: number) =>
+    Buffer.compare(frame.subarray(from, to), frame.subarray(to, 2 * to - from)) === 0;
+  return same(26, 30) || same(22, 38);
+}
+
 describe('changed bytes', () => {
   test('always a verdict, and nothing is read that is not there', async () => {
     await fixture.reset();
@@ -150,6 +157,8 @@ describe('changed bytes', () => {
     await fixture.setPolicies(new Map([podA, podB].map((pod) => [pod.policyId, policy('both')])));
     fc.assert(
       fc.property(broken, fc.constantFrom(...hooks), (frame, hook) => {
+        // Nobody is asked about itself.
+        fc.pre(!isToItself(frame));
         const { verdict, packet } = fixture.run(hook, frame);
         if (verdict === 'drop') return;
         // Left over: what is no pod's business, and our answers about the gateway.
