@@ -200,6 +200,35 @@ test('dbg bpf policy get shows the blocks behind peers', async () => {
   await node.changePolicy(() => node.removePolicy('block.yaml'));
 });
 
+test('dbg endpoint config shows and changes the options of one endpoint, dbg config those of all', async () => {
+  const dbg = (...args: string[]) =>
+    node.run(['dbg', ...args], 'node', { CILIUM_SOCK: node.socketPath });
+  const [id = '', other = ''] = (await node.endpoints()).map((one) => String(one.id));
+  const auditOf = async (endpoint: string) =>
+    JSON.parse((await dbg('endpoint', 'config', endpoint, '-o', 'json')).stdout).realized.options
+      .PolicyAuditMode;
+  expect((await dbg('endpoint', 'config', id)).stdout).toMatch(/^PolicyAuditMode +: Disabled$/m);
+  expect((await dbg('endpoint', 'config', id, 'PolicyAuditMode=Enabled')).stdout).toBe(
+    `Endpoint ${id} configuration updated successfully\n`,
+  );
+  expect([await auditOf(id), await auditOf(other)]).toEqual(['Enabled', 'Disabled']);
+  await dbg('endpoint', 'config', id, 'PolicyAuditMode=disable');
+  expect(await auditOf(id)).toBe('Disabled');
+  for (const [args, reason] of [
+    [[id, 'Nothing=Enabled'], 'unknown option "Nothing"'],
+    [[id, 'PolicyAuditMode=perhaps'], 'neither enabled nor disabled'],
+    [[id, 'PolicyAuditMode'], 'needs a value'],
+    [['65000'], '[404]'],
+  ] as const) {
+    const { stderr, exitCode } = await dbg('endpoint', 'config', ...args);
+    expect(stderr).toContain(reason);
+    expect(exitCode).toBe(1);
+  }
+  const fixed = await dbg('config', 'PolicyEnforcement=always');
+  expect(fixed.stderr).toContain('"PolicyEnforcement" is read-only');
+  expect(fixed.exitCode).toBe(1);
+});
+
 test('dbg policy wait', async () => {
   const wait = (revision: number, ...more: string[]) =>
     Bun.spawnSync([
