@@ -171,9 +171,19 @@ test('a denial that is only audited is told as one, by endpoint and by agent', a
   await expectAudited();
   await audit(`/endpoint/${id}/config`, 'Disabled');
   await eventually('the endpoint to be enforced', () => heading('frontend') === denied);
+  const status = (...more: string[]) =>
+    node.run(['status', ...more], 'node', { CILIUM_SOCK: node.socketPath });
+  expect((await status()).stdout).toMatch(/^Policy audit mode: +Disabled$/m);
   await audit('/config', 'Enabled');
   await expectAudited();
+  const told = 'policy-audit-mode is on: policy denies nothing';
+  expect((await status()).stdout).toMatch(/^Policy audit mode: +Enabled$/m);
+  expect((await status()).stdout).toContain(`Problems:\n  ! ${told}`);
+  const brief = await status('--brief');
+  expect(brief.stdout).toMatch(new RegExp(`^warning: .*${told}`));
+  expect(brief.exitCode).toBe(0);
   await audit('/config', 'Disabled');
+  expect((await status('--brief')).stdout).toBe('OK\n');
   expect(heading('frontend')).toBe(denied);
 });
 
