@@ -127,7 +127,7 @@ const flowsFlags = [
     name: 'flows',
     kind: 'string',
     hint: 'file',
-    help: 'flows as `hubble observe -o json` prints them, - for standard input',
+    help: 'flows as `hubble observe --all -o json` prints them, - for standard input',
   },
   { name: 'last', kind: 'number', help: 'the latest flows of the running Hubble, at most so many' },
   {
@@ -155,8 +155,8 @@ const simulateCommand: Command = {
   examples: [
     ['cilium policy simulate -f deny.yaml --last 1000', 'would it have cut anything?'],
     [
-      'hubble observe -o json | cilium policy simulate -f deny.yaml --flows -',
-      'any selection of flows',
+      'cilium hubble observe --all --namespace shop -o json | cilium policy simulate -f deny.yaml --flows -',
+      'any selection of flows; without --all, the latest 20',
     ],
     ['cilium policy simulate --base cluster/ -f deny.yaml --flows flows.json', 'without an agent'],
   ],

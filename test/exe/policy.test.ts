@@ -386,7 +386,7 @@ describe('simulate and suggest', () => {
     const audited = [of('AUDIT', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS'), of('FORWARDED', 4)];
     const suggested = (...flows: string[]) =>
       policy(['suggest', '--flows', '-'], flows.join('\n')).stdout;
-    expect(suggested(...audited)).toBe('');
+    expect(suggested(...audited)).not.toContain('kind:');
     const later = [of('FORWARDED', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS')];
     expect(suggested(...audited, ...later)).toContain('app: intruder');
   });
@@ -400,6 +400,16 @@ describe('simulate and suggest', () => {
     const { stdout, code } = policy(['simulate', ...args], seen.join('\n'));
     expect(JSON.parse(stdout)).toMatchObject({ flips: [], connections: 2, denied: 1 });
     expect(code).toBe(0);
+  });
+
+  test('how many flows a suggestion rests on is in it', () => {
+    const args = ['suggest', '--flows', '-'];
+    expect(policy(args, seen.join('\n')).stdout).toStartWith(
+      '# from 2 connections (3 flows, 1 skipped): what was not seen is not admitted\n---\n',
+    );
+    const { stdout } = policy([...args, '-o', 'json'], seen.join('\n'));
+    expect(JSON.parse(stdout).metadata).toEqual({ flows: 3, skipped: 1, connections: 2 });
+    expect(policy(['validate', '-'], stdout).code).toBe(0);
   });
 
   test('a line that is no flow is exit code 2, with its number', () => {

@@ -12,7 +12,7 @@ import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
 import { printOut } from '../terminal.ts';
 import { formatL4 } from './ends.ts';
-import { readFlows, type SeenConnection } from './flows.ts';
+import { count, readFlows, type SeenConnection } from './flows.ts';
 import { answering, exitCode, InputError } from './options.ts';
 import { seatOf, shownEnd, withFlowEnds } from './replay.ts';
 import { agentModel, fileModel, readDocuments } from './source.ts';
@@ -146,8 +146,4 @@ function text(flips: readonly FlipAnswer[], totals: Totals): string {
     lines.push(`${which} recorded under older policies: those in force judge otherwise already`);
   }
   return `${lines.join('\n')}\n`;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
