@@ -59,6 +59,9 @@ const whyCommand: Command = {
   run: async (invocation) => (await import('./policy/why.ts')).why(invocation),
 };
 
+const judgedNotes =
+  'Judged is every pair of pods and, unless --external says otherwise, of a pod and world (one address of each family that nobody has), and of a pod and one address in each block that a rule of either side names, if these are 16 blocks at most. Nodes and the host only with --external.';
+
 const diffCommand: Command = {
   name: 'diff',
   summary: 'Which connections a change of policies opens and closes',
@@ -72,7 +75,7 @@ const diffCommand: Command = {
       help: 'without OLD and NEW: policies to put over those of the agent; repeatable',
     },
     ...sourceFlags.slice(1),
-    externalFlag,
+    { ...externalFlag, help: `${externalFlag.help}; in place of those outside that are judged without it` },
     ipv4Flag,
     ipv6Flag,
     outputFlag,
@@ -80,9 +83,9 @@ const diffCommand: Command = {
   examples: [
     ['cilium policy diff before/ after/', 'two sets of manifests; the pods may be in either'],
     ['cilium policy diff -f stricter.yaml', 'what the agent has, with this policy applied'],
-    ['cilium policy diff old/ new/ --external world', 'and anywhere outside, or one address'],
+    ['cilium policy diff old/ new/ --external 192.0.2.7', 'and one address outside'],
   ],
-  notes: exitNotes,
+  notes: `${judgedNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/diff.ts')).diff(invocation),
 };
 

@@ -344,6 +344,36 @@ describe('diff', () => {
     expect(code).toBe(1);
   });
 
+  test('what only concerns the world is a difference, without being asked about', () => {
+    const closing = (egressDeny: object) =>
+      ciliumPolicy('closed', {
+        ...{ endpointSelector: {}, enableDefaultDeny: { egress: false } },
+        egressDeny: [egressDeny],
+      });
+    const changed = (...args: string[]) => policy(['diff', 'cluster', 'closing', ...args]);
+    mkdirSync(join(folder.path, 'closing'));
+    write('closing/old.yaml', allowsFrontend);
+    write('closing/new.yaml', closing({ toEntities: ['world'] }));
+    const world = changed();
+    expect(world.stdout).toContain('- default/frontend -> world all traffic allowed -> denied');
+    expect(world.stdout).not.toContain('-> default/');
+    expect(world.stderr).toContain('judged: pods, world;');
+    expect(world.code).toBe(1);
+    const block = { cidr: '198.51.100.0/24', except: ['198.51.100.0/25'] };
+    write('closing/new.yaml', closing({ toCIDRSet: [block, { cidr: '2001:db8:7::/48' }] }));
+    const blocks = changed();
+    expect(blocks.stdout).toContain('- default/intruder -> 198.51.100.254 all traffic allowed');
+    expect(blocks.stdout).toContain('- default/frontend -> 2001:db8:7::1 all traffic allowed');
+    expect(blocks.stdout).not.toContain('world');
+    expect(blocks.stderr).toContain('judged: pods, world, 198.51.100.1, 198.51.100.254,');
+    expect(changed('--ipv6').stdout).not.toContain('198.51.100');
+    // One that is asked for is in place of these.
+    expect(changed('--external', '192.0.2.7')).toMatchObject({ code: 0, stderr: '' });
+    const toCIDR = Array.from({ length: 17 }, (_, index) => `203.0.${index}.0/24`);
+    write('closing/new.yaml', closing({ toCIDR }));
+    expect(changed().stderr).toContain('none of 17 blocks that rules name');
+  });
+
   test('the same is no difference', () => {
     expect(policy(['diff', 'cluster', 'cluster'])).toMatchObject({
       code: 0,
