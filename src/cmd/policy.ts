@@ -75,7 +75,10 @@ const diffCommand: Command = {
       help: 'without OLD and NEW: policies to put over those of the agent; repeatable',
     },
     ...sourceFlags.slice(1),
-    { ...externalFlag, help: `${externalFlag.help}; in place of those outside that are judged without it` },
+    {
+      ...externalFlag,
+      help: `${externalFlag.help}; in place of those outside that are judged without it`,
+    },
     ipv4Flag,
     ipv6Flag,
     outputFlag,

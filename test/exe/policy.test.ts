@@ -91,6 +91,18 @@ describe('validate', () => {
     expect(code).toBe(0);
   });
 
+  test("a file that is too large for an agent's folder is told of", () => {
+    const large = `# ${'x'.repeat(1024 * 1024)}\n${JSON.stringify(denyAll)}`;
+    folder.writeText('large.yaml', large);
+    const { code, stdout } = policy(['validate', 'large.yaml']);
+    expect(stdout).toContain('ok (1 policy, 0 objects)');
+    expect(stdout).toMatch(/warning: \d+ bytes, more than 1048576: an agent's folder refuses it/);
+    expect(code).toBe(0);
+    const many = Array.from({ length: 2001 }, (_, index) => podObject(`pod-${index}`, []));
+    write('large.yaml', { apiVersion: 'v1', kind: 'List', items: many });
+    expect(policy(['validate', 'large.yaml']).stdout).toContain('2001 documents, more than 2000');
+  });
+
   test('a file that is not there is exit code 2', () => {
     expect(policy(['validate', 'nowhere.yaml']).code).toBe(2);
     expect(policy(['validate']).code).toBe(2);
