@@ -52,7 +52,7 @@ const whyCommand: Command = {
       'cilium policy why -f cluster/ --node one --enable-host-firewall world host:22',
       "the node's own policy",
     ],
-    ['cilium policy why 10.0.0.9 [fd00::1]:icmp', 'addresses; a ping'],
+    ['cilium policy why -f cluster/ 192.0.2.7 shop/web:icmp', 'a ping from an address outside'],
     ['cilium policy why frontend backend', 'which ports are open'],
   ],
   notes: `${auditNotes}\n${exitNotes}`,

@@ -247,5 +247,9 @@ test('dbg policy wait', async () => {
     ]).exitCode;
   const revision = await node.revision();
   expect(wait(revision)).toBe(0);
+  // The line of the README.
+  const get = ['dbg', 'policy', 'get', '-o', 'jsonpath={.revision}'];
+  const { stdout } = await node.run(get, 'node', { CILIUM_SOCK: node.socketPath });
+  expect(stdout.trim()).toBe(String(revision));
   expect(wait(revision + 100, '--max-wait-time', '1', '--sleep-time', '1')).toBe(1);
 });

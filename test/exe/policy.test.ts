@@ -167,6 +167,15 @@ describe('why', () => {
     expect(code).toBe(0);
   });
 
+  test('the example of the help with an address and a ping', () => {
+    write('shop.yaml', podObject('web', ['10.0.2.1', 'fd00::21'], 'shop'));
+    const [, ends = ''] =
+      /why -f cluster\/ (\S+ \S+:icmp)\s/.exec(policy(['why', '--help']).stdout) ?? [];
+    const { code, stdout } = why('-f', 'shop.yaml', ...ends.split(' '));
+    expect(stdout).toContain('allowed: 192.0.2.7 -> shop/web ICMP/8');
+    expect(code).toBe(0);
+  });
+
   test('any port: what is open', () => {
     expect(why('frontend', 'backend').stdout).toContain('open: 8080/TCP\n');
   });
