@@ -484,6 +484,28 @@ describe('documents as they stand in a repository', () => {
     expect(policy(['why', '-f', 'bare.yaml', 'intruder', 'backend:8080']).code).toBe(1);
   });
 
+  test('for people, one pod is one, and a clusterwide policy has no empty namespace', () => {
+    const wide = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'wide' },
+      spec: { endpointSelector: {}, ingress: [] },
+    };
+    write('wide.yaml', wide);
+    write('one.yaml', bare('frontend'), podObject('backend', ['10.0.1.2']));
+    const args = ['one.yaml', 'wide.yaml'];
+    const { stdout, stderr } = policy(['diff', ...args]);
+    expect(stderr).toContain('1 pod has no status.podIP');
+    expect(stdout).toContain('(by CiliumClusterwideNetworkPolicy/wide#0:ingress)');
+    const [first] = JSON.parse(policy(['diff', ...args, '-o', 'json']).stdout);
+    expect(first.by).toEqual(['CiliumClusterwideNetworkPolicy//wide#0:ingress']);
+    const files = args.flatMap((name) => ['-f', name]);
+    const list = policy(['matrix', ...files, '-o', 'list']).stdout;
+    expect(list).toContain('denied by CiliumClusterwideNetworkPolicy/wide#0:ingress');
+    const again = policy(['matrix', ...files, '-f', 'wide.yaml']).stderr;
+    expect(again).toContain('warning: CiliumClusterwideNetworkPolicy wide is in another file');
+  });
+
   test('nothing is said of policies without pods', () => {
     write('alone.yaml', allowsFrontend);
     for (const args of [

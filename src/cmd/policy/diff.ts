@@ -11,7 +11,7 @@ import {
   type Segment,
   segmentsOf,
 } from '../../daemon/policy/explain/port-segments.ts';
-import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
+import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { objectKey } from '../../k8s/object.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Family } from '../../net/address.ts';
@@ -244,7 +244,7 @@ function text(found: readonly Difference[]): string {
   const lines = found.map(({ from, to, family, ports, before, after, by }) => {
     const sign = after === 'allowed' ? '+' : '-';
     const version = family === undefined ? '' : ` IPv${family}`;
-    const why = by.length === 0 ? 'no policy applies' : `by ${by.join(', ')}`;
+    const why = by.length === 0 ? 'no policy applies' : `by ${rulesText(by)}`;
     return printable(`${sign} ${from} -> ${to}${version} ${ports} ${before} -> ${after} (${why})`);
   });
   lines.push(`${found.length - opened} closed, ${opened} opened`);

@@ -5,7 +5,7 @@
  */
 import { OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
 import { overlay } from '../../daemon/policy/explain/offline-model.ts';
-import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
+import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
@@ -130,7 +130,7 @@ interface Totals {
 function text(flips: readonly FlipAnswer[], totals: Totals): string {
   const lines = flips.map(({ from, to, port, recorded, simulated, flows, egress, ingress }) => {
     const sign = simulated === 'allowed' ? '+' : '-';
-    const by = [...egress, ...ingress].join(', ');
+    const by = rulesText([...egress, ...ingress]);
     const why = by === '' ? 'no policy applies' : `by ${by}`;
     return printable(
       `${sign} ${from} -> ${to} ${port} ${recorded} -> ${simulated}, ${count(flows, 'flow')} (${why})`,
