@@ -52,12 +52,15 @@ const whyCommand: Command = {
       'cilium policy why -f cluster/ --node one --enable-host-firewall world host:22',
       "the node's own policy",
     ],
-    ['cilium policy why 10.0.0.9 [fd00::1]:icmp', 'addresses; a ping'],
+    ['cilium policy why -f cluster/ 192.0.2.7 shop/web:icmp', 'a ping from an address outside'],
     ['cilium policy why frontend backend', 'which ports are open'],
   ],
   notes: `${auditNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/why.ts')).why(invocation),
 };
+
+const judgedNotes =
+  'Judged is every pair of pods and, unless --external says otherwise, of a pod and world (one address of each family that nobody has), and of a pod and one address in each block that a rule of either side names, if these are 16 blocks at most. Nodes and the host only with --external.';
 
 const diffCommand: Command = {
   name: 'diff',
@@ -72,7 +75,10 @@ const diffCommand: Command = {
       help: 'without OLD and NEW: policies to put over those of the agent; repeatable',
     },
     ...sourceFlags.slice(1),
-    externalFlag,
+    {
+      ...externalFlag,
+      help: `${externalFlag.help}; in place of those outside that are judged without it`,
+    },
     ipv4Flag,
     ipv6Flag,
     outputFlag,
@@ -80,9 +86,9 @@ const diffCommand: Command = {
   examples: [
     ['cilium policy diff before/ after/', 'two sets of manifests; the pods may be in either'],
     ['cilium policy diff -f stricter.yaml', 'what the agent has, with this policy applied'],
-    ['cilium policy diff old/ new/ --external world', 'and anywhere outside, or one address'],
+    ['cilium policy diff old/ new/ --external 192.0.2.7', 'and one address outside'],
   ],
-  notes: exitNotes,
+  notes: `${judgedNotes}\n${exitNotes}`,
   run: async (invocation) => (await import('./policy/diff.ts')).diff(invocation),
 };
 
@@ -127,7 +133,7 @@ const flowsFlags = [
     name: 'flows',
     kind: 'string',
     hint: 'file',
-    help: 'flows as `hubble observe -o json` prints them, - for standard input',
+    help: 'flows as `hubble observe --all -o json` prints them, - for standard input',
   },
   { name: 'last', kind: 'number', help: 'the latest flows of the running Hubble, at most so many' },
   {
@@ -155,8 +161,8 @@ const simulateCommand: Command = {
   examples: [
     ['cilium policy simulate -f deny.yaml --last 1000', 'would it have cut anything?'],
     [
-      'hubble observe -o json | cilium policy simulate -f deny.yaml --flows -',
-      'any selection of flows',
+      'cilium hubble observe --all --namespace shop -o json | cilium policy simulate -f deny.yaml --flows -',
+      'any selection of flows; without --all, the latest 20',
     ],
     ['cilium policy simulate --base cluster/ -f deny.yaml --flows flows.json', 'without an agent'],
   ],

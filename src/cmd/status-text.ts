@@ -31,6 +31,8 @@ export interface StatusModel {
     readonly directRoutingDevice?: string;
   };
   readonly 'host-firewall'?: { readonly mode?: string };
+  /** Ours: whether policy is only audited, at every endpoint. */
+  readonly 'policy-audit'?: { readonly mode?: string };
   readonly srv6?: { readonly enabled?: boolean };
   readonly 'cni-chaining'?: { readonly mode?: string };
   readonly 'cni-file'?: State;
@@ -129,6 +131,7 @@ function headLines(status: StatusModel, verbose: boolean): Line[] {
       : ['Kubernetes APIs:', JSON.stringify([...versions].sort()).replaceAll('","', '", "')],
     kubeProxyLine(status),
     modeLine('Host firewall:', status['host-firewall']?.mode),
+    modeLine('Policy audit mode:', status['policy-audit']?.mode),
     flagLine('SRv6:', status.srv6),
     modeLine('CNI Chaining:', status['cni-chaining']?.mode),
     status['cni-file'] === undefined

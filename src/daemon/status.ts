@@ -32,7 +32,7 @@ const noDate = '0001-01-01T00:00:00.000Z';
 
 export function statusModel(sources: StatusSources): StatusModel {
   const { config, datapath, tables } = sources;
-  const health = sources.health();
+  const health = overallHealth(sources);
   const state = health.level === 'ok' ? 'Ok' : health.level === 'degraded' ? 'Warning' : 'Failure';
   return {
     cilium: {
@@ -48,6 +48,7 @@ export function statusModel(sources: StatusSources): StatusModel {
     'attach-mode': datapath.attachMode,
     cluster: { ciliumHealth: disabled, nodes: null, self: config.nodeName },
     controllers: controllers(tables),
+    'policy-audit': { mode: datapath.runtime.policyAudit ? 'Enabled' : 'Disabled' },
     'host-firewall': { mode: config.enableHostFirewall ? 'Enabled' : 'Disabled' },
     'kube-proxy-replacement': { mode: 'False' },
     proxy: { 'envoy-deployment-mode': 'embedded', 'total-ports': 0, 'total-redirects': 0 },
@@ -66,8 +67,18 @@ export function statusModel(sources: StatusSources): StatusModel {
     encryption: { mode: 'Disabled' },
     hubble: hubble(sources),
     'bpf-maps': maps(sources),
-    ...problems(tables),
+    ...problems(sources),
   };
+}
+
+/** That nothing is denied is said first, whatever else is not well. */
+const auditText =
+  'policy-audit-mode is on: policy denies nothing, it only tells what it would deny';
+
+function overallHealth({ datapath, health }: StatusSources): ReturnType<StatusSources['health']> {
+  const { level, message } = health();
+  if (!datapath.runtime.policyAudit) return { level, message };
+  return { level: 'degraded', message: level === 'ok' ? auditText : `${auditText}; ${message}` };
 }
 
 function controllers(tables: AgentTables) {
@@ -147,8 +158,8 @@ function maps({ config, datapath, conntrackEntries }: StatusSources) {
 }
 
 /** What is not as it was asked for: shown by `cilium status`, absent when all is well. */
-function problems(tables: AgentTables) {
-  const found: string[] = [];
+function problems({ tables, datapath }: StatusSources) {
+  const found: string[] = datapath.runtime.policyAudit ? [auditText] : [];
   const refused: string[] = [];
   for (const row of tables.policyFiles.all()) {
     if (row.status.kind !== 'error') continue;

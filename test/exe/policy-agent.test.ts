@@ -171,9 +171,19 @@ test('a denial that is only audited is told as one, by endpoint and by agent', a
   await expectAudited();
   await audit(`/endpoint/${id}/config`, 'Disabled');
   await eventually('the endpoint to be enforced', () => heading('frontend') === denied);
+  const status = (...more: string[]) =>
+    node.run(['status', ...more], 'node', { CILIUM_SOCK: node.socketPath });
+  expect((await status()).stdout).toMatch(/^Policy audit mode: +Disabled$/m);
   await audit('/config', 'Enabled');
   await expectAudited();
+  const told = 'policy-audit-mode is on: policy denies nothing';
+  expect((await status()).stdout).toMatch(/^Policy audit mode: +Enabled$/m);
+  expect((await status()).stdout).toContain(`Problems:\n  ! ${told}`);
+  const brief = await status('--brief');
+  expect(brief.stdout).toMatch(new RegExp(`^warning: .*${told}`));
+  expect(brief.exitCode).toBe(0);
   await audit('/config', 'Disabled');
+  expect((await status('--brief')).stdout).toBe('OK\n');
   expect(heading('frontend')).toBe(denied);
 });
 
@@ -200,6 +210,35 @@ test('dbg bpf policy get shows the blocks behind peers', async () => {
   await node.changePolicy(() => node.removePolicy('block.yaml'));
 });
 
+test('dbg endpoint config shows and changes the options of one endpoint, dbg config those of all', async () => {
+  const dbg = (...args: string[]) =>
+    node.run(['dbg', ...args], 'node', { CILIUM_SOCK: node.socketPath });
+  const [id = '', other = ''] = (await node.endpoints()).map((one) => String(one.id));
+  const auditOf = async (endpoint: string) =>
+    JSON.parse((await dbg('endpoint', 'config', endpoint, '-o', 'json')).stdout).realized.options
+      .PolicyAuditMode;
+  expect((await dbg('endpoint', 'config', id)).stdout).toMatch(/^PolicyAuditMode +: Disabled$/m);
+  expect((await dbg('endpoint', 'config', id, 'PolicyAuditMode=Enabled')).stdout).toBe(
+    `Endpoint ${id} configuration updated successfully\n`,
+  );
+  expect([await auditOf(id), await auditOf(other)]).toEqual(['Enabled', 'Disabled']);
+  await dbg('endpoint', 'config', id, 'PolicyAuditMode=disable');
+  expect(await auditOf(id)).toBe('Disabled');
+  for (const [args, reason] of [
+    [[id, 'Nothing=Enabled'], 'unknown option "Nothing"'],
+    [[id, 'PolicyAuditMode=perhaps'], 'neither enabled nor disabled'],
+    [[id, 'PolicyAuditMode'], 'needs a value'],
+    [['65000'], '[404]'],
+  ] as const) {
+    const { stderr, exitCode } = await dbg('endpoint', 'config', ...args);
+    expect(stderr).toContain(reason);
+    expect(exitCode).toBe(1);
+  }
+  const fixed = await dbg('config', 'PolicyEnforcement=always');
+  expect(fixed.stderr).toContain('"PolicyEnforcement" is read-only');
+  expect(fixed.exitCode).toBe(1);
+});
+
 test('dbg policy wait', async () => {
   const wait = (revision: number, ...more: string[]) =>
     Bun.spawnSync([
@@ -208,5 +247,9 @@ test('dbg policy wait', async () => {
     ]).exitCode;
   const revision = await node.revision();
   expect(wait(revision)).toBe(0);
+  // The line of the README.
+  const get = ['dbg', 'policy', 'get', '-o', 'jsonpath={.revision}'];
+  const { stdout } = await node.run(get, 'node', { CILIUM_SOCK: node.socketPath });
+  expect(stdout.trim()).toBe(String(revision));
   expect(wait(revision + 100, '--max-wait-time', '1', '--sleep-time', '1')).toBe(1);
 });

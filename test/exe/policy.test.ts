@@ -91,6 +91,18 @@ describe('validate', () => {
     expect(code).toBe(0);
   });
 
+  test("a file that is too large for an agent's folder is told of", () => {
+    const large = `# ${'x'.repeat(1024 * 1024)}\n${JSON.stringify(denyAll)}`;
+    folder.writeText('large.yaml', large);
+    const { code, stdout } = policy(['validate', 'large.yaml']);
+    expect(stdout).toContain('ok (1 policy, 0 objects)');
+    expect(stdout).toMatch(/warning: \d+ bytes, more than 1048576: an agent's folder refuses it/);
+    expect(code).toBe(0);
+    const many = Array.from({ length: 2001 }, (_, index) => podObject(`pod-${index}`, []));
+    write('large.yaml', { apiVersion: 'v1', kind: 'List', items: many });
+    expect(policy(['validate', 'large.yaml']).stdout).toContain('2001 documents, more than 2000');
+  });
+
   test('a file that is not there is exit code 2', () => {
     expect(policy(['validate', 'nowhere.yaml']).code).toBe(2);
     expect(policy(['validate']).code).toBe(2);
@@ -152,6 +164,15 @@ describe('why', () => {
       port: 8080,
       ingress: { rules: ['CiliumNetworkPolicy/default/backend-allows-frontend#0:ingress[0]'] },
     });
+    expect(code).toBe(0);
+  });
+
+  test('the example of the help with an address and a ping', () => {
+    write('shop.yaml', podObject('web', ['10.0.2.1', 'fd00::21'], 'shop'));
+    const [, ends = ''] =
+      /why -f cluster\/ (\S+ \S+:icmp)\s/.exec(policy(['why', '--help']).stdout) ?? [];
+    const { code, stdout } = why('-f', 'shop.yaml', ...ends.split(' '));
+    expect(stdout).toContain('allowed: 192.0.2.7 -> shop/web ICMP/8');
     expect(code).toBe(0);
   });
 
@@ -344,6 +365,36 @@ describe('diff', () => {
     expect(code).toBe(1);
   });
 
+  test('what only concerns the world is a difference, without being asked about', () => {
+    const closing = (egressDeny: object) =>
+      ciliumPolicy('closed', {
+        ...{ endpointSelector: {}, enableDefaultDeny: { egress: false } },
+        egressDeny: [egressDeny],
+      });
+    const changed = (...args: string[]) => policy(['diff', 'cluster', 'closing', ...args]);
+    mkdirSync(join(folder.path, 'closing'));
+    write('closing/old.yaml', allowsFrontend);
+    write('closing/new.yaml', closing({ toEntities: ['world'] }));
+    const world = changed();
+    expect(world.stdout).toContain('- default/frontend -> world all traffic allowed -> denied');
+    expect(world.stdout).not.toContain('-> default/');
+    expect(world.stderr).toContain('judged: pods, world;');
+    expect(world.code).toBe(1);
+    const block = { cidr: '198.51.100.0/24', except: ['198.51.100.0/25'] };
+    write('closing/new.yaml', closing({ toCIDRSet: [block, { cidr: '2001:db8:7::/48' }] }));
+    const blocks = changed();
+    expect(blocks.stdout).toContain('- default/intruder -> 198.51.100.254 all traffic allowed');
+    expect(blocks.stdout).toContain('- default/frontend -> 2001:db8:7::1 all traffic allowed');
+    expect(blocks.stdout).not.toContain('world');
+    expect(blocks.stderr).toContain('judged: pods, world, 198.51.100.1, 198.51.100.254,');
+    expect(changed('--ipv6').stdout).not.toContain('198.51.100');
+    // One that is asked for is in place of these.
+    expect(changed('--external', '192.0.2.7')).toMatchObject({ code: 0, stderr: '' });
+    const toCIDR = Array.from({ length: 17 }, (_, index) => `203.0.${index}.0/24`);
+    write('closing/new.yaml', closing({ toCIDR }));
+    expect(changed().stderr).toContain('none of 17 blocks that rules name');
+  });
+
   test('the same is no difference', () => {
     expect(policy(['diff', 'cluster', 'cluster'])).toMatchObject({
       code: 0,
@@ -386,7 +437,7 @@ describe('simulate and suggest', () => {
     const audited = [of('AUDIT', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS'), of('FORWARDED', 4)];
     const suggested = (...flows: string[]) =>
       policy(['suggest', '--flows', '-'], flows.join('\n')).stdout;
-    expect(suggested(...audited)).toBe('');
+    expect(suggested(...audited)).not.toContain('kind:');
     const later = [of('FORWARDED', 5, 'EGRESS'), of('FORWARDED', 5, 'INGRESS')];
     expect(suggested(...audited, ...later)).toContain('app: intruder');
   });
@@ -400,6 +451,16 @@ describe('simulate and suggest', () => {
     const { stdout, code } = policy(['simulate', ...args], seen.join('\n'));
     expect(JSON.parse(stdout)).toMatchObject({ flips: [], connections: 2, denied: 1 });
     expect(code).toBe(0);
+  });
+
+  test('how many flows a suggestion rests on is in it', () => {
+    const args = ['suggest', '--flows', '-'];
+    expect(policy(args, seen.join('\n')).stdout).toStartWith(
+      '# from 2 connections (3 flows, 1 skipped): what was not seen is not admitted\n---\n',
+    );
+    const { stdout } = policy([...args, '-o', 'json'], seen.join('\n'));
+    expect(JSON.parse(stdout).metadata).toEqual({ flows: 3, skipped: 1, connections: 2 });
+    expect(policy(['validate', '-'], stdout).code).toBe(0);
   });
 
   test('a line that is no flow is exit code 2, with its number', () => {
@@ -421,6 +482,28 @@ describe('documents as they stand in a repository', () => {
     expect(allowed).toMatchObject({ code: 0 });
     expect(allowed.stderr).toContain('3 pods have no status.podIP');
     expect(policy(['why', '-f', 'bare.yaml', 'intruder', 'backend:8080']).code).toBe(1);
+  });
+
+  test('for people, one pod is one, and a clusterwide policy has no empty namespace', () => {
+    const wide = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumClusterwideNetworkPolicy',
+      metadata: { name: 'wide' },
+      spec: { endpointSelector: {}, ingress: [] },
+    };
+    write('wide.yaml', wide);
+    write('one.yaml', bare('frontend'), podObject('backend', ['10.0.1.2']));
+    const args = ['one.yaml', 'wide.yaml'];
+    const { stdout, stderr } = policy(['diff', ...args]);
+    expect(stderr).toContain('1 pod has no status.podIP');
+    expect(stdout).toContain('(by CiliumClusterwideNetworkPolicy/wide#0:ingress)');
+    const [first] = JSON.parse(policy(['diff', ...args, '-o', 'json']).stdout);
+    expect(first.by).toEqual(['CiliumClusterwideNetworkPolicy//wide#0:ingress']);
+    const files = args.flatMap((name) => ['-f', name]);
+    const list = policy(['matrix', ...files, '-o', 'list']).stdout;
+    expect(list).toContain('denied by CiliumClusterwideNetworkPolicy/wide#0:ingress');
+    const again = policy(['matrix', ...files, '-f', 'wide.yaml']).stderr;
+    expect(again).toContain('warning: CiliumClusterwideNetworkPolicy wide is in another file');
   });
 
   test('nothing is said of policies without pods', () => {

@@ -61,12 +61,20 @@ export const configCommand: Command = {
   },
 };
 
+const enforcementName = 'PolicyEnforcement';
+
 function currentOptions({ spec, status }: ConfigModel): Readonly<Record<string, string>> {
   return status?.realized?.options ?? spec?.options ?? {};
 }
 
-function fixedOptions({ status }: ConfigModel): Readonly<Record<string, unknown>> {
-  return status?.daemonConfigurationMap ?? {};
+/** What is set when the agent starts. */
+function fixedOptions({ spec, status }: ConfigModel): Readonly<Record<string, unknown>> {
+  const enforcement = (status?.realized ?? spec)?.['policy-enforcement'] ?? '';
+  return { ...status?.daemonConfigurationMap, [enforcementName]: enforcement };
+}
+
+function isFixed(config: ConfigModel, name: string): boolean {
+  return !Object.hasOwn(currentOptions(config), name) && Object.hasOwn(fixedOptions(config), name);
 }
 
 function oneOption(config: ConfigModel, name: string): string {
@@ -84,19 +92,30 @@ const words: Readonly<Record<string, string>> = {
   false: 'Disabled',
 };
 
+/** What `NAME=VALUE` arguments ask for. Throws for an option that is not known. */
+export function wantedOptions(
+  known: Readonly<Record<string, string>>,
+  args: readonly string[],
+): Record<string, string> {
+  const options: Record<string, string> = {};
+  for (const arg of args) {
+    const [name = '', value] = arg.split('=', 2);
+    if (!Object.hasOwn(known, name)) throw new Error(`unknown option "${name}"`);
+    if (value === undefined) throw new Error(`option "${name}" needs a value: ${name}=enable`);
+    options[name] = words[value.toLowerCase()] ?? value;
+  }
+  return options;
+}
+
 async function change(
   { client }: Session,
   config: ConfigModel,
   args: readonly string[],
 ): Promise<number> {
-  const known = currentOptions(config);
-  const options: Record<string, string> = {};
-  for (const arg of args) {
-    const [name = '', value] = arg.split('=', 2);
-    if (known[name] === undefined) throw new Error(`unknown option "${name}"`);
-    if (value === undefined) throw new Error(`option "${name}" needs a value: ${name}=enable`);
-    options[name] = words[value.toLowerCase()] ?? value;
-  }
+  const fixed = args.map((arg) => arg.split('=')[0] ?? '').find((name) => isFixed(config, name));
+  if (fixed !== undefined)
+    throw new Error(`option "${fixed}" is read-only: set when the agent starts`);
+  const options = wantedOptions(currentOptions(config), args);
   await client.send({
     method: 'PATCH',
     path: '/config',
@@ -107,21 +126,26 @@ async function change(
   return 0;
 }
 
-/** Options in upstream's two sections. */
+/** A line for each option, sorted. */
+export function formatOptions(options: Readonly<Record<string, unknown>>): string {
+  return Object.entries(options)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => optionLine(name, value))
+    .join('');
+}
+
+function optionLine(name: string, value: unknown): string {
+  return `${name.padEnd(34)}: ${typeof value === 'string' ? value : JSON.stringify(value)}\n`;
+}
+
+/** Options in upstream's two sections; without `all`, of those that are fixed only policy's. */
 export function formatConfig(config: ConfigModel, all: boolean): string {
-  const line = (name: string, value: unknown) =>
-    `${name.padEnd(34)}: ${typeof value === 'string' ? value : JSON.stringify(value)}\n`;
-  const sorted = (options: Readonly<Record<string, unknown>>) =>
-    Object.entries(options)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, value]) => line(name, value))
-      .join('');
-  const enforcement = config.status?.realized ?? config.spec;
-  const fixed = all ? `#### Read-only configurations ####\n${sorted(fixedOptions(config))}` : '';
+  const fixed = fixedOptions(config);
+  const shown = all ? fixed : { [enforcementName]: fixed[enforcementName] };
   const pages = config.status?.nodeMonitor?.npages;
   return (
-    `${fixed}##### Read-write configurations #####\n${sorted(currentOptions(config))}` +
-    (pages === undefined ? '' : line('MonitorNumPages', pages)) +
-    line('PolicyEnforcement', enforcement?.['policy-enforcement'] ?? '')
+    `#### Read-only configurations ####\n${formatOptions(shown)}` +
+    `##### Read-write configurations #####\n${formatOptions(currentOptions(config))}` +
+    (pages === undefined ? '' : optionLine('MonitorNumPages', pages))
   );
 }

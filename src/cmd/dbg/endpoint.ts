@@ -1,14 +1,16 @@
 /**
- * @module `dbg endpoint list|get|health|log|labels`: the agent's endpoints by REST.
+ * @module `dbg endpoint list|get|config|health|log|labels`: the agent's endpoints by REST.
  */
-import type { Command } from '../command.ts';
+import type { Command, Invocation } from '../command.ts';
 import type { Flag } from '../flags.ts';
 import { UsageError } from '../flags.ts';
 import { endpointWords } from '../live-words.ts';
-import { goJson } from '../rendering.ts';
+import { goJson, outputFlag } from '../rendering.ts';
+import { printOut } from '../terminal.ts';
 import { formatLines } from '../text-table.ts';
+import { formatOptions, wantedOptions } from './config.ts';
 import type { EndpointHealth, EndpointLogEntry, EndpointModel } from './models.ts';
-import { type Session, showCommand } from './session.ts';
+import { openSession, printValue, type Session, showCommand } from './session.ts';
 
 export const noHeadersFlag: Flag = {
   name: 'no-headers',
@@ -69,6 +71,28 @@ export const endpointCommand: Command = {
       fetch: (session, { args, flags }) => getEndpoints(session, args[0], flags.strings('labels')),
       table: (value) => `${goJson(value, 2)}\n`,
     }),
+    {
+      name: 'config',
+      summary: 'View & modify endpoint configuration',
+      positionals: [
+        ...withId.positionals,
+        {
+          name: 'option',
+          help: 'PolicyAuditMode=Enabled or PolicyAuditMode=Disabled; the others are those of the agent',
+          optional: true,
+          many: true,
+        },
+      ],
+      examples: [
+        ['cilium dbg endpoint config 335', 'its options'],
+        [
+          'cilium dbg endpoint config 335 PolicyAuditMode=Enabled',
+          'from now on, tell what policy would deny, and let it pass',
+        ],
+      ],
+      flags: [outputFlag],
+      run: configureEndpoint,
+    },
     showCommand({
       name: 'health',
       examples: [['cilium dbg endpoint health 335', 'whether its datapath is in place']],
@@ -116,6 +140,32 @@ export interface LabelConfiguration {
     readonly 'security-relevant'?: readonly string[];
     readonly disabled?: readonly string[];
   };
+}
+
+export interface EndpointConfiguration {
+  readonly realized?: { readonly options?: Readonly<Record<string, string>> };
+}
+
+/** Shows the options of an endpoint, or changes those that are named. */
+async function configureEndpoint(invocation: Invocation): Promise<number> {
+  const { client } = openSession(invocation);
+  const [id = '', ...args] = invocation.args;
+  const path = `/endpoint/${encodeURIComponent(id)}/config`;
+  const route = '/endpoint/{id}/config';
+  const found = await client.get<EndpointConfiguration>(path, {
+    route,
+    answer: 'getEndpointIdConfigNotFound',
+  });
+  const known = found.realized?.options ?? {};
+  if (args.length === 0) return printValue(invocation, found, () => formatOptions(known));
+  const options = wantedOptions(known, args);
+  await client.send({
+    ...{ method: 'PATCH', path, route },
+    body: { options },
+    answer: 'patchEndpointIdConfigInvalid',
+  });
+  printOut(`Endpoint ${id} configuration updated successfully\n`);
+  return 0;
 }
 
 async function getEndpoints(

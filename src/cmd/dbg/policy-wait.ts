@@ -32,7 +32,13 @@ export const waitCommand: Command = {
     { name: 'max-wait-time', kind: 'number', help: 'seconds to wait at most (default 360)' },
     { name: 'sleep-time', kind: 'number', help: 'seconds between looks (default 1)' },
   ],
-  examples: [['cilium dbg policy wait 7', 'until what was read as revision 7 is in force']],
+  examples: [
+    ['cilium dbg policy wait 7', 'until what was read as revision 7 is in force'],
+    [
+      'cilium dbg policy wait $(cilium dbg policy get -o jsonpath={.revision})',
+      'until all that was read is',
+    ],
+  ],
   run: waitForRevision,
 };
 

@@ -4,6 +4,7 @@ import { metricLayout } from '../../bpf/gen/layouts.ts';
 import { formatTextMap } from './bpf-endpoint.ts';
 import { formatMetrics, metricRows } from './bpf-metrics.ts';
 import { formatPolicy } from './bpf-policy.ts';
+import { formatConfig } from './config.ts';
 import { formatEndpointHealth, formatEndpointList, formatEndpointLog } from './endpoint.ts';
 import { formatIdentities, formatIdentityEndpoints } from './identity.ts';
 import { formatIpList, sortEntries } from './ip.ts';
@@ -45,6 +46,23 @@ describe('by REST', () => {
       ]),
     ).toBe(
       'Timestamp              Status   State   Message\n2026-11-23T19:44:35Z   OK       ready   done\n',
+    );
+  });
+
+  test('what is fixed at the start is not among what can be changed', () => {
+    const config = {
+      status: {
+        realized: { options: { PolicyAuditMode: 'Disabled' }, 'policy-enforcement': 'default' },
+        daemonConfigurationMap: { EnableIPv4: true },
+      },
+    };
+    const fixed = '#### Read-only configurations ####\n';
+    const enforcement = 'PolicyEnforcement                 : default\n';
+    const options =
+      '##### Read-write configurations #####\nPolicyAuditMode                   : Disabled\n';
+    expect(formatConfig(config, false)).toBe(fixed + enforcement + options);
+    expect(formatConfig(config, true)).toBe(
+      `${fixed}EnableIPv4                        : true\n${enforcement}${options}`,
     );
   });
 

@@ -4,13 +4,14 @@
  */
 import { type End, OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
 import { type OfflineModel, overlay } from '../../daemon/policy/explain/offline-model.ts';
+import { namedBlocks, sampleBlocks } from '../../daemon/policy/explain/outside-sample.ts';
 import {
   formatSegments,
   mergeSegments,
   type Segment,
   segmentsOf,
 } from '../../daemon/policy/explain/port-segments.ts';
-import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
+import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { objectKey } from '../../k8s/object.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Family } from '../../net/address.ts';
@@ -46,7 +47,33 @@ interface Difference extends Omit<Flip, 'segments'> {
   readonly after: 'allowed' | 'denied';
 }
 
-const outsideHint = 'pods only; --external world, host or an address judges these as well';
+/** Blocks of rules that are judged unasked, each by one address. */
+const sampledBlocksMax = 16;
+
+/** Who is judged besides pods, and what to say of it. */
+interface Outside {
+  readonly names: readonly string[];
+  readonly hint: string | undefined;
+}
+
+/** What is asked for; else the world, and an address of each block that a rule of either side names. */
+function outsideOf(
+  invocation: Invocation,
+  clusters: Clusters,
+  families: readonly Family[],
+): Outside {
+  const external = invocation.flags.strings('external');
+  if (external.length > 0) return { names: external, hint: undefined };
+  const blocks = new Set(clusters.flatMap((cluster) => [...namedBlocks(cluster)]));
+  const isMuch = blocks.size > sampledBlocksMax;
+  const addresses = isMuch ? [] : sampleBlocks(blocks, families, clusters);
+  const left = isMuch ? `, none of ${blocks.size} blocks that rules name` : '';
+  const judged = ['pods', 'world', ...addresses].join(', ');
+  return {
+    names: ['world', ...addresses],
+    hint: `judged: ${judged}${left}; --external names others, such as host or an address`,
+  };
+}
 
 export function diff(invocation: Invocation): Promise<number> {
   return answering(invocation, async () => {
@@ -54,16 +81,13 @@ export function diff(invocation: Invocation): Promise<number> {
     const { flags } = invocation;
     const clusters = [new OfflineCluster(before), new OfflineCluster(after)] as const;
     const families = familiesOf(invocation);
-    const external = flags.strings('external');
     const [old, next] = clusters;
-    const parties = commonOf(
-      partiesOf(old, external, families),
-      partiesOf(next, external, families),
-    );
+    const { names, hint } = outsideOf(invocation, clusters, families);
+    const parties = commonOf(partiesOf(old, names, families), partiesOf(next, names, families));
     if (!parties.some(isJudged)) throw new InputError([nobody]);
     const found = differences(clusters, parties, segmentsOf([before, after]));
     const form = flags.string('output');
-    if (form === undefined && external.length === 0) printError(outsideHint);
+    if (form === undefined && hint !== undefined) printError(hint);
     if (form === undefined) printOut(text(found));
     else printOut(await renderValue(form, found));
     return found.length === 0 ? exitCode.fine : exitCode.negative;
@@ -220,7 +244,7 @@ function text(found: readonly Difference[]): string {
   const lines = found.map(({ from, to, family, ports, before, after, by }) => {
     const sign = after === 'allowed' ? '+' : '-';
     const version = family === undefined ? '' : ` IPv${family}`;
-    const why = by.length === 0 ? 'no policy applies' : `by ${by.join(', ')}`;
+    const why = by.length === 0 ? 'no policy applies' : `by ${rulesText(by)}`;
     return printable(`${sign} ${from} -> ${to}${version} ${ports} ${before} -> ${after} (${why})`);
   });
   lines.push(`${found.length - opened} closed, ${opened} opened`);

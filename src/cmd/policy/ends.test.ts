@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { fixtureModel, podDocument } from '../../daemon/policy/explain/manifest-fixture.ts';
 import { OfflineCluster } from '../../daemon/policy/explain/offline.ts';
-import { endName, parsePort, splitTarget } from './ends.ts';
+import { endName, pairsOf, parsePort, splitTarget } from './ends.ts';
 
 describe('TO[:PORT/PROTO]', () => {
   test.each([
@@ -69,4 +69,13 @@ test('names of ends', () => {
   expect(() => name('10.0.0.0/8')).toThrow('"10.0.0.0/8" is a block of addresses: name one');
   expect(() => name('2001:db8::/32')).toThrow('is a block of addresses');
   expect(parsePort(undefined)).toEqual({ kind: 'any' });
+});
+
+test('a pod that is in another namespace is what may have been meant', () => {
+  const shop = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', namespace: 'shop' } };
+  const documents = [podDocument('db', '10.0.0.1'), { ...shop, status: { podIP: '10.0.0.2' } }];
+  const cluster = new OfflineCluster(fixtureModel(documents));
+  const pairs = (to: string) => () => pairsOf(cluster, 'default/db', to, [4]);
+  expect(pairs('default/web')).toThrow('no pod default/web (did you mean shop/web?)');
+  expect(pairs('shop/db')).toThrow('no pod shop/db (did you mean default/db?)');
 });

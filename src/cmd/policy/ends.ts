@@ -138,10 +138,16 @@ function checkEnd(cluster: OfflineCluster, name: string): void {
   if (cluster.end(name) !== undefined) return;
   if (cluster.has(name)) throw new UsageError(`${name} has no address yet: nothing reaches it`);
   const names = [...cluster.model.pods, ...cluster.model.hostPods].map((pod) => pod.name);
-  const nearest = suggest(name, names);
+  const nearest = namesakes(name, names) ?? suggest(name, names);
   const isDnsName = nearest === '' && /^[^/]*\/[^/]+\.[a-z]{2,}\.?$/i.test(name);
   const hint = isDnsName ? '; names of DNS are not looked up: give an address, or world' : nearest;
   throw new UsageError(`there is no pod ${name}${hint}`);
+}
+
+/** Pods of this name in other namespaces, as a hint. */
+function namesakes(name: string, names: readonly string[]): string | undefined {
+  const found = names.filter((each) => each.endsWith(name.slice(name.indexOf('/'))));
+  return found.length === 0 ? undefined : ` (did you mean ${found.slice(0, 3).join(' or ')}?)`;
 }
 
 /** The numbers of a written port towards an end; undefined for any port. Throws `UsageError`. */

@@ -37,6 +37,11 @@ export interface SeenFlows {
   readonly skipped: number;
 }
 
+/** `1 flow`, `2 flows`. */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 interface Tally {
   readonly first: SeenConnection;
   flows: number;

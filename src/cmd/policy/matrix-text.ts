@@ -2,7 +2,7 @@
  * @module The matrix for people: a grid for one port, else a list of pairs.
  */
 import type { OfflineCluster } from '../../daemon/policy/explain/offline.ts';
-import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
+import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import { printOut } from '../terminal.ts';
 import { formatL4, type WrittenPort } from './ends.ts';
@@ -58,10 +58,10 @@ export function matrixList(
     for (const to of parties) {
       for (const { l4, family, verdict } of cellsOf(cluster, from, to, ports)) {
         const { allowed, audit, egress, ingress } = verdict;
-        const why = [
+        const why = rulesText([
           ...(egress?.allowed === false ? ruleNames(egress, 'egress') : []),
           ...(ingress?.allowed === false ? ruleNames(ingress, 'ingress') : []),
-        ].join(', ');
+        ]);
         const names = `${printable(from.name).padEnd(width)}${printable(to.name).padEnd(width)}`;
         const shown = `${formatL4(l4)}${family === undefined ? '' : ` v${family}`}`.padEnd(14);
         const denied = `${audit ? 'audited: would be ' : ''}denied by ${why}`;

@@ -5,14 +5,14 @@
  */
 import { OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
 import { overlay } from '../../daemon/policy/explain/offline-model.ts';
-import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
+import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
 import { printOut } from '../terminal.ts';
 import { formatL4 } from './ends.ts';
-import { readFlows, type SeenConnection } from './flows.ts';
+import { count, readFlows, type SeenConnection } from './flows.ts';
 import { answering, exitCode, InputError } from './options.ts';
 import { seatOf, shownEnd, withFlowEnds } from './replay.ts';
 import { agentModel, fileModel, readDocuments } from './source.ts';
@@ -130,7 +130,7 @@ interface Totals {
 function text(flips: readonly FlipAnswer[], totals: Totals): string {
   const lines = flips.map(({ from, to, port, recorded, simulated, flows, egress, ingress }) => {
     const sign = simulated === 'allowed' ? '+' : '-';
-    const by = [...egress, ...ingress].join(', ');
+    const by = rulesText([...egress, ...ingress]);
     const why = by === '' ? 'no policy applies' : `by ${by}`;
     return printable(
       `${sign} ${from} -> ${to} ${port} ${recorded} -> ${simulated}, ${count(flows, 'flow')} (${why})`,
@@ -146,8 +146,4 @@ function text(flips: readonly FlipAnswer[], totals: Totals): string {
     lines.push(`${which} recorded under older policies: those in force judge otherwise already`);
   }
   return `${lines.join('\n')}\n`;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -13,6 +13,7 @@ import {
   type OfflineModel,
 } from '../../daemon/policy/explain/offline-model.ts';
 import type { ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
+import { policyName } from '../../daemon/policy/table.ts';
 import { type ClusterObject, objectKey, type PodObject } from '../../k8s/object.ts';
 import { type Problem, printable } from '../../k8s/problem.ts';
 import { localAgent } from '../../sandbox/current.ts';
@@ -69,7 +70,7 @@ export function readDocuments(paths: readonly string[], cluster: string): Docume
   for (const { path, result } of files) {
     if (result.kind !== 'parsed') continue;
     for (const policy of result.policies) {
-      const key = `${policy.kind}/${policy.namespace}/${policy.name}`;
+      const key = `${policy.kind} ${policyName(policy)}`;
       if (policies.has(key))
         printError(`${printable(path)}: warning: ${key} is in another file, too`);
       policies.set(key, policy);
@@ -95,13 +96,12 @@ function withAddresses(objects: readonly ClusterObject[]): ClusterObject[] {
       one.kind === 'Pod' && !one.ended && !one.hostNetwork && one.addresses.length === 0,
   );
   if (without.length === 0) return [...objects];
+  const withoutAddress = `${without.length} ${without.length === 1 ? 'pod has' : 'pods have'} no status.podIP`;
   if (without.length > standInsMax) {
-    throw new InputError([`${without.length} pods have no status.podIP, at most ${standInsMax}`]);
+    throw new InputError([`${withoutAddress}, at most ${standInsMax}`]);
   }
   const names = without.map(objectKey).sort();
-  printError(
-    `${without.length} pods have no status.podIP: judged at addresses of 198.19.0.0/16 and 2001:2::/48`,
-  );
+  printError(`${withoutAddress}: judged at addresses of 198.19.0.0/16 and 2001:2::/48`);
   const made = new Map(names.map((name, index) => [name, standIn(index + 1)]));
   return objects.map((one) => {
     const addresses = made.get(objectKey(one));

@@ -7,7 +7,7 @@ import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
 import { printError, printOut } from '../terminal.ts';
 import { yamlDocument } from './document-text.ts';
-import { readFlows, type SeenConnection } from './flows.ts';
+import { count, readFlows, type SeenConnection } from './flows.ts';
 import { answering, exitCode, word } from './options.ts';
 
 export function suggest(invocation: Invocation): Promise<number> {
@@ -16,7 +16,7 @@ export function suggest(invocation: Invocation): Promise<number> {
     if (args.length > 0) throw new UsageError(`unexpected ${JSON.stringify(args[0])}`);
     const kind = word(invocation, 'kind', ['cnp', 'netpol']) ?? 'cnp';
     const direction = word(invocation, 'direction', ['ingress', 'egress', 'both']) ?? 'both';
-    const { connections } = await readFlows(invocation);
+    const { connections, read, skipped } = await readFlows(invocation);
     const wanted = flags.boolean('include-denied')
       ? connections
       : connections.filter((each) => each.verdict === 'allowed');
@@ -34,10 +34,22 @@ export function suggest(invocation: Invocation): Promise<number> {
     if (documents.length === 0) printError('# no connection of a pod was observed');
     const form = flags.string('output');
     if (form === undefined || form === 'yaml') {
+      printOut(basisText(read, skipped, connections.length));
       printOut(documents.map(yamlDocument).join(''));
-    } else printOut(await renderValue(form, { apiVersion: 'v1', kind: 'List', items: documents }));
+    } else {
+      // Where a reader of a List, ours included, takes fields that it does not know.
+      const metadata = { flows: read, skipped, connections: connections.length };
+      const list = { apiVersion: 'v1', kind: 'List', metadata, items: documents };
+      printOut(await renderValue(form, list));
+    }
     return exitCode.fine;
   });
+}
+
+/** Few flows make policies that are too narrow: whoever applies them sees how many there were. */
+function basisText(read: number, skipped: number, connections: number): string {
+  const flows = `${count(read, 'flow')}, ${skipped} skipped`;
+  return `# from ${count(connections, 'connection')} (${flows}): what was not seen is not admitted\n`;
 }
 
 function observationOf({ from, to, proto, port }: SeenConnection): Observation {

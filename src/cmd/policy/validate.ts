@@ -3,9 +3,10 @@
  * field, and warnings about what is hardly meant as it is written.
  */
 
+import { statSync } from 'node:fs';
 import { loadDocuments, type ManifestFile } from '../../daemon/policy/documents/manifest.ts';
 import { lintPolicies, type Warning } from '../../daemon/policy/explain/lint.ts';
-import type { ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
+import { documentsMax, fileBytesMax, type ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
@@ -89,6 +90,7 @@ function answerOf(
     objects: result.objects.length,
     errors: [],
     warnings: [
+      ...tooLarge(path, result.documents),
       ...result.warnings,
       ...again.map((title) => `${title}: is in ${printable(twice.get(title) ?? '')}, too`),
       ...found.map(({ policy, path: field, message }) =>
@@ -96,6 +98,18 @@ function answerOf(
       ),
     ],
   };
+}
+
+/** What is read here, and is more than an agent takes from one file of its folder. */
+function tooLarge(path: string, documents: number): string[] {
+  const bytes = path === '-' ? 0 : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  const refused = "an agent's folder refuses it, so make it several files";
+  return [
+    ...(bytes > fileBytesMax ? [`${bytes} bytes, more than ${fileBytesMax}: ${refused}`] : []),
+    ...(documents > documentsMax
+      ? [`${documents} documents, more than ${documentsMax}: ${refused}`]
+      : []),
+  ];
 }
 
 /** Policies that more than one file has, with the first of these files. */

@@ -1,6 +1,7 @@
 /**
  * @module The answer of `cilium policy why` for people.
  */
+import { rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import { yamlDocument } from './document-text.ts';
 import type { Answer, SideAnswer } from './why.ts';
@@ -112,7 +113,7 @@ function changes(answer: Answer, withDocument: boolean): string[] {
 
 function change(direction: Side, own: string, found: SideAnswer, withDocument: boolean): string[] {
   const { kind, rules, document, becomes, becauseOf, obstacle } = found.change;
-  const because = becauseOf.length === 0 ? 'nothing speaks about it' : becauseOf.join(', ');
+  const because = becauseOf.length === 0 ? 'nothing speaks about it' : rulesText(becauseOf);
   switch (kind) {
     case 'add': {
       if (document === undefined) return [];
@@ -122,7 +123,7 @@ function change(direction: Side, own: string, found: SideAnswer, withDocument: b
     case 'remove': {
       const still = becomes === found.verdict ? 'still ' : '';
       return [
-        `  without ${rules.join(', ')}: ${still}${becomes} (${because})`,
+        `  without ${rulesText(rules)}: ${still}${becomes} (${because})`,
         ...(withDocument && obstacle !== undefined ? [`  nothing to add: ${obstacle}`] : []),
       ];
     }

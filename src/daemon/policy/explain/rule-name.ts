@@ -39,6 +39,11 @@ export function ruleNames(side: SideVerdict | undefined, direction: Direction): 
   return names.sort();
 }
 
+/** The same for people: a policy without a namespace has no empty place for one. */
+export function rulesText(names: readonly string[]): string {
+  return names.map((name) => name.replace('//', '/')).join(', ');
+}
+
 export const tierNames: Readonly<Record<Tier, string>> = {
   admin: 'Admin',
   network: 'NetworkPolicy',
