@@ -5,6 +5,14 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import type { PolicySummary } from '../../src/bpf/map/policy.ts';
+import { clusterObjects } from '../../src/daemon/cluster/table.ts';
+import { identityHost, reservedIdentities } from '../../src/daemon/identity/table.ts';
+import { PolicyCompiler } from '../../src/daemon/policy/compile/compiler.ts';
+import { tableReferences } from '../../src/daemon/policy/compile/references.ts';
+import { resolveRule } from '../../src/daemon/policy/compile/resolve.ts';
+import { ruleRows } from '../../src/daemon/policy/documents/rule-row.ts';
+import { parseDocuments } from '../../src/daemon/policy/parse/parse.ts';
+import { policySubject } from '../../src/daemon/policy/table.ts';
 import {
   addresses,
   entry,
@@ -51,6 +59,33 @@ const back = { sport: 22, dport: 40000 };
 const ssh = { proto: proto.tcp, port: 22 };
 const setHost = (summary: PolicySummary | undefined) =>
   fixture.setPolicies(new Map([[host.policyId, summary]]));
+/** The node's policy as the agent makes it from one that only denies telnet. */
+function deniesOnly() {
+  const telnet = [{ toPorts: [{ ports: [{ port: '23', protocol: 'TCP' }] }] }];
+  const enableDefaultDeny = { ingress: false, egress: false };
+  const document = {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumClusterwideNetworkPolicy',
+    metadata: { name: 'no-telnet' },
+    spec: { nodeSelector: {}, enableDefaultDeny, ingressDeny: telnet, egressDeny: telnet },
+  };
+  const parsed = parseDocuments(JSON.stringify(document));
+  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
+  const compiler = new PolicyCompiler({
+    ...{ enablePolicy: 'default', allowLocalhost: false, cidrMatchesNodes: false },
+    entriesMax: 100,
+  });
+  const identity = identityHost;
+  for (const { id, labels } of reservedIdentities) compiler.upsertIdentity(id, labels);
+  const subject = policySubject(identity, '');
+  compiler.setLocal({ subject, identity, ports: '', nodeLabels: [] });
+  for (const row of parsed.policies.flatMap((each) => ruleRows(each, 'test', 2))) {
+    compiler.upsertRule(row, resolveRule(row.rule, tableReferences(clusterObjects())));
+  }
+  compiler.compile();
+  return { compiler, summary: compiler.policy(subject) };
+}
+
 /** The same entries, for both directions. */
 const enforce = (...specs: Parameters<typeof entry>[1][]) =>
   setHost(
@@ -292,6 +327,29 @@ for (const family of families) {
       expect(each().every(({ verdict }) => verdict === 'pass')).toBe(true);
       await setHost(policy('ingress'));
       expect(each().every(({ reason }) => reason === 'DROP_POLICY')).toBe(true);
+    });
+
+    test('a fragment without its first, where nothing is denied by default, says why', async () => {
+      const { compiler, summary } = deniesOnly();
+      await setHost(summary);
+      const out = { from: node, to: world };
+      const payload = new Uint8Array(600);
+      const [, late] = fragments(udp({ from: world, to: node }, { ...ports, payload }), 6, [256]);
+      const [, sent] = fragments(udp(out, { ...ports, payload }), 7, [256]);
+      const heard = [fixture.run('from-native', late!), fixture.run('to-native', sent!)];
+      const sides = heard.map(({ verdict, reason, events }, at) => {
+        const side = at === 0 ? 'ingress' : 'egress';
+        const row = compiler.cookies.row(events[0]!.cookie[side]);
+        return { verdict, reason, direction: row?.direction, why: row?.policies.at(-1)?.labels };
+      });
+      const why = ['reserved:io.cilium.policy.derived-from=unreadable-packet'];
+      const dropped = { verdict: 'drop', reason: 'DROP_FRAG_NOT_FOUND', why };
+      expect(sides).toMatchObject([
+        { ...dropped, direction: 'ingress' },
+        { ...dropped, direction: 'egress' },
+      ]);
+      // Whole, it is none of what is denied.
+      expect(fixture.run('to-native', udp(out, ports)).verdict).toBe('pass');
     });
   });
 

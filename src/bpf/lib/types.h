@@ -154,7 +154,11 @@ enum policy_config_flags {
 
 struct policy_config {
 	__u32 flags;
-	__u32 deny_cookie[2]; /* by direction: the rules whose default deny it is */
+	/*
+	 * By direction: the rules whose default deny it is. Without one, why
+	 * what cannot be read is dropped.
+	 */
+	__u32 deny_cookie[2];
 };
 
 /* --- conntrack ---------------------------------------------------------- */

@@ -110,7 +110,10 @@ export interface DesiredPolicyRow {
   readonly identity: IdentityId;
   readonly ingressEnforced: boolean;
   readonly egressEnforced: boolean;
-  /** Names what caused the default deny; 0 where the direction is not enforced. */
+  /**
+   * Names what caused the default deny; without one, why what cannot be read is dropped. 0 where the
+   * direction is not enforced, and only there.
+   */
   readonly denyCookie: { readonly ingress: number; readonly egress: number };
   /** Sorted by direction, class, protocol, port, prefix. */
   readonly entries: readonly PolicyEntry[];

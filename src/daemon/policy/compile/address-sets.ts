@@ -79,6 +79,7 @@ export class AddressSets {
   #lastId = addressSetNone;
   #dirty: Span[] = [];
   readonly #removed = new Set<string>();
+  /** Blocks with a scope that counts, and that nobody uses. */
   readonly #unused = new Set<Block>();
 
   /** Blocks in use. */
@@ -94,9 +95,9 @@ export class AddressSets {
   /** Every call needs a `release`. */
   acquire(cidr: string, scope: CidrScope): void {
     const block = this.#blocks.get(cidr) ?? this.#insert(cidr, spanOf(requirePrefix(cidr)));
-    this.#unused.delete(block);
     if (block.uses[scope]++ === 0 && !block.kept.has(scope)) this.#dirty.push(block.span);
     block.kept.add(scope);
+    if (!keepsUnused(block)) this.#unused.delete(block);
   }
 
   /** The block stays as it is until `sweep`: it is likely to be used again, and to go is costly. */
@@ -106,12 +107,12 @@ export class AddressSets {
     if (--block.uses[scope] === 0) this.#unused.add(block);
   }
 
-  /** True if there are blocks that nobody uses. */
+  /** True if there are blocks, or one of their scopes, that nobody uses. */
   get hasUnused(): boolean {
     return this.#unused.size > 0;
   }
 
-  /** Forgets the blocks that nobody uses. */
+  /** Forgets what nobody uses. */
   sweep(): void {
     for (const block of this.#unused) {
       for (const scope of [...block.kept]) if (block.uses[scope] === 0) block.kept.delete(scope);
@@ -292,6 +293,12 @@ export class AddressSets {
     }
     return low;
   }
+}
+
+/** Whether a scope counts only because it was in use. */
+function keepsUnused({ kept, uses }: Block): boolean {
+  for (const scope of kept) if (uses[scope] === 0) return true;
+  return false;
 }
 
 function isBefore(a: Pick<Span, 'first' | 'length'>, b: Pick<Span, 'first' | 'length'>): boolean {

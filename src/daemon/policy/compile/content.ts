@@ -26,6 +26,7 @@ export interface ContentConfig {
 export interface Content {
   readonly ingressEnforced: boolean;
   readonly egressEnforced: boolean;
+  /** See `DesiredPolicyRow`. */
   readonly denyCookie: Readonly<Record<Direction, number>>;
   /** Sorted by direction, class, protocol, port, prefix. */
   readonly entries: readonly PolicyEntry[];
@@ -145,7 +146,7 @@ export class ContentMaker {
     const input = { direction, grants, defaultDeny, entriesMax };
     return {
       enforced: true,
-      denyCookie: defaultDeny === undefined ? 0 : cookieOf(direction, defaultDeny),
+      denyCookie: cookieOf(direction, defaultDeny ?? unreadCauses(rules, direction)),
       ...entriesOf(input, this.#selectors, cookieOf),
       grants,
     };
@@ -156,6 +157,18 @@ function causesOf(rules: readonly CompiledRule[], direction: Direction): RuleRef
   return rules
     .filter((rule) => rule.row.rule.defaultDeny[direction])
     .map((rule) => rule.cause[direction]);
+}
+
+/**
+ * Why a direction without a default deny drops what cannot be read, such as a fragment whose first is
+ * missing: nobody can say whether it is what these rules deny.
+ */
+function unreadCauses(rules: readonly CompiledRule[], direction: Direction): RuleRef[] {
+  const denying = rules.filter((rule) =>
+    rule.items[direction].some(({ grant }) => grant.action === 'deny'),
+  );
+  const causes = denying.map((rule) => rule.cause[direction]);
+  return [implicitRef(direction, 'unreadable-packet'), ...causes];
 }
 
 /** A reason that no person wrote: it has a label and no name. */

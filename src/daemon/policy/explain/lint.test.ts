@@ -108,5 +108,9 @@ describe('warnings', () => {
       'spec.priority: has the tier and priority 7 of a, and selects the same pods: the name decides which comes first',
     ]);
     expect(warningsOf(tiered('a', 'web', rules), tiered('b', 'db', rules))).toEqual([]);
+    const many = Array.from({ length: 20 }, (_, at) => tiered(`p${at}`, 'web', rules));
+    const warnings = warningsOf(...many);
+    expect(warnings).toHaveLength(101);
+    expect(warnings.at(-1)).toBe('spec.priority: of equal tier and priority: and more');
   });
 });

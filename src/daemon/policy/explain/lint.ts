@@ -21,11 +21,12 @@ import {
 import {
   type LabelSet,
   labelSet,
+  matcherOf,
   namespaceLabelKey,
   namespaceLabelsPrefix,
   selects,
 } from '../selector.ts';
-import { canOverlap, equalPriorities } from './equal-priorities.ts';
+import { canOverlap, equalPriorities, unseenWords } from './equal-priorities.ts';
 import { type ManifestConfig, manifestModel } from './offline-model.ts';
 
 export interface Warning {
@@ -206,6 +207,9 @@ function podLabels(objects: readonly ClusterObject[], options: LintOptions): Lab
   return identities.filter(({ id }) => inUse.has(id)).map(({ labels }) => labelSet(labels));
 }
 
+/** Pairs of equal priority that are told one by one. */
+const equalPairsMax = 100;
+
 /** Where there are pods, only subjects that select the same of them count. */
 function sameOrder(
   policies: readonly ParsedPolicy[],
@@ -213,17 +217,31 @@ function sameOrder(
   options: LintOptions,
 ): Warning[] {
   const sets = podLabels(objects, options);
-  const overlap =
-    sets.length === 0
-      ? canOverlap
-      : (a: Selector, b: Selector) =>
-          sets.some((labels) => selects(a, labels) && selects(b, labels));
   const rules = policies.flatMap((policy) =>
     policy.rules.map((rule) => ({ name: policy.name, kind: policy.kind, rule })),
   );
-  return [...equalPriorities(rules, overlap)].map(({ one, other }) => ({
+  const overlap = sets.length === 0 ? canOverlap : overlapWithin(sets);
+  const { pairs, unseen } = equalPriorities(rules, overlap, equalPairsMax);
+  const path = 'spec.priority';
+  const warnings = pairs.map(({ one, other }) => ({
     policy: `${one.kind} ${one.name}`,
-    path: 'spec.priority',
+    path,
     message: `has the tier and priority ${one.rule.priority} of ${other.name}, and selects the same pods: the name decides which comes first`,
   }));
+  if (unseen !== undefined) {
+    const message = `of equal tier and priority: ${unseenWords[unseen]}`;
+    warnings.push({ policy: 'ClusterNetworkPolicy', path, message });
+  }
+  return warnings;
+}
+
+/** Each selector is held against the labels once: pairs of selectors are many. */
+function overlapWithin(sets: readonly LabelSet[]): (a: Selector, b: Selector) => boolean {
+  const known = new Map<string, ReadonlySet<LabelSet>>();
+  const selected = (selector: Selector) => {
+    const found = known.get(selector.key) ?? new Set(sets.filter(matcherOf(selector)));
+    known.set(selector.key, found);
+    return found;
+  };
+  return (a, b) => !selected(a).isDisjointFrom(selected(b));
 }

@@ -15,6 +15,7 @@ const implicitWords: Readonly<Record<string, string>> = {
   'enable-policy-always': 'enable-policy=always',
   'init-default-deny': 'the labels of the endpoint are not known yet',
   'policy-map-overflow': 'the policy needs more entries than fit',
+  'unreadable-packet': 'the packet cannot be read, and policy may deny it',
 };
 
 /** The reason of an implicit policy; undefined for a written one. */
