@@ -131,6 +131,8 @@ describe('runTree', () => {
       fc.asyncProperty(fc.array(word), async (argv) => {
         expect([0, 2, 7]).toContain((await run(tree, ...argv)).code);
       }),
+      // Short flags in one word, of which one has the name that is reserved.
+      { examples: [[['-_ ']], [['-a_']], [['--_=1']]] },
     );
   });
 });

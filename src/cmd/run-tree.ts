@@ -46,7 +46,7 @@ export async function runTree(
   const walk: Walk = { print, help, exitCode: 0, levels: [] };
   try {
     // The library keeps positional arguments under this name and cannot have a flag of it.
-    const reserved = flagWords.find((word) => /^--?_(=|$)/.test(word));
+    const reserved = flagWords.find((word) => /^(--_(=|$)|-[^-=]*_)/.test(word));
     if (reserved !== undefined) throw new UsageError(`unknown flag ${reserved}`);
     const hooks = {
       enter: (path: readonly Command[], level: readonly string[]) => {

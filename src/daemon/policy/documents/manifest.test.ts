@@ -96,3 +96,13 @@ test('each example of this repository is good', () => {
     'NetworkPolicy',
   ]);
 });
+
+test('a link to itself is told of, and the other files are read', () => {
+  mkdirSync(join(root, 'looped'));
+  for (const name of ['loop.yaml', 'loop.txt']) symlinkSync(name, join(root, 'looped', name));
+  writeFileSync(join(root, 'looped/z.yaml'), namespace('z'));
+  const found = loadDocuments([join(root, 'looped')]).map(summary);
+  expect(found).toHaveLength(2);
+  expect(found[0]).toStartWith('looped/loop.yaml: ELOOP');
+  expect(found[1]).toBe('looped/z.yaml: Namespace z');
+});

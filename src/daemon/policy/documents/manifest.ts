@@ -77,14 +77,22 @@ function filesOf(path: string, failed: ManifestFile[], seen = new Set<string>())
     if (seen.has(real)) return [];
     seen.add(real);
     const names = readdirSync(path).filter((name) => !name.startsWith('.'));
-    return names.sort().flatMap((name) => {
-      const child = join(path, name);
-      const stat = statSync(child, { throwIfNoEntry: false });
-      if (stat?.isDirectory() === true) return filesOf(child, failed, seen);
-      return stat?.isFile() === true && /\.(ya?ml|json)$/.test(name) ? [child] : [];
-    });
+    return names.sort().flatMap((name) => childFiles(join(path, name), failed, seen));
   } catch (cause) {
     failed.push(unreadable(path, reasonOf(cause)));
+    return [];
+  }
+}
+
+/** What cannot be looked at, such as a link to itself, is a failure of its own and of nobody else. */
+function childFiles(child: string, failed: ManifestFile[], seen: Set<string>): string[] {
+  const isManifest = /\.(ya?ml|json)$/.test(child);
+  try {
+    const stat = statSync(child, { throwIfNoEntry: false });
+    if (stat?.isDirectory() === true) return filesOf(child, failed, seen);
+    return stat?.isFile() === true && isManifest ? [child] : [];
+  } catch (cause) {
+    if (isManifest) failed.push(unreadable(child, reasonOf(cause)));
     return [];
   }
 }
