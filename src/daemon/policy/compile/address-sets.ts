@@ -82,6 +82,9 @@ export class AddressSets {
   /** Blocks with a scope that counts, and that nobody uses. */
   readonly #unused = new Set<Block>();
 
+  /** Blocks that are there for the named ports of a pod, whether a rule names them or not. */
+  portBlocks = 0;
+
   /** Blocks in use. */
   get size(): number {
     return this.#blocks.size;
@@ -130,6 +133,7 @@ export class AddressSets {
     if (before === undefined && labels.length === 0) return;
     const block = before ?? this.#insert(cidr, spanOf(prefix));
     if (labels.join() === block.ports.join()) return;
+    this.portBlocks += Math.sign(labels.length) - Math.sign(block.ports.length);
     block.ports = labels;
     this.#dirty.push(block.span);
     this.#drop(block);
@@ -247,7 +251,8 @@ export class AddressSets {
       }
     } else {
       const left = this.#sorted.filter((block) => !this.#gone.has(block));
-      this.#sorted = [...left, ...this.#fresh].sort((a, b) => (isBefore(a.span, b.span) ? -1 : 1));
+      const fresh = [...this.#fresh].sort((a, b) => (isBefore(a.span, b.span) ? -1 : 1));
+      this.#sorted = merge(left, fresh);
     }
     if (this.#gone.size + this.#fresh.size > 0) this.#nest();
     this.#gone.clear();
@@ -303,6 +308,20 @@ function keepsUnused({ kept, uses }: Block): boolean {
 
 function isBefore(a: Pick<Span, 'first' | 'length'>, b: Pick<Span, 'first' | 'length'>): boolean {
   return a.first < b.first || (a.first === b.first && a.length < b.length);
+}
+
+/** Both are sorted. */
+function merge(left: readonly Block[], right: readonly Block[]): Block[] {
+  const merged: Block[] = [];
+  let at = 0;
+  for (const block of left) {
+    for (let next = right[at]; next && isBefore(next.span, block.span); next = right[++at]) {
+      merged.push(next);
+    }
+    merged.push(block);
+  }
+  for (const block of right.slice(at)) merged.push(block);
+  return merged;
 }
 
 function sameSpan(a: Span, b: Span): boolean {

@@ -142,10 +142,10 @@ export function* usesOf({ items }: CompiledRule): IterableIterator<SelectorUse> 
 }
 
 /** Different blocks that a rule names. */
-export function blocksOf(rule: CompiledRule): number {
+export function blocksOf(rule: CompiledRule): ReadonlySet<string> {
   const cidrs = new Set<string>();
   for (const { selector } of usesOf(rule)) {
     for (const cidr of addressTerms(selector).cidrs) cidrs.add(cidr);
   }
-  return cidrs.size;
+  return cidrs;
 }

@@ -63,7 +63,7 @@ function describeCost({ ref, codes, classes, worst }: Cost): string {
 
 /** Rules for whose blocks there is no room. */
 export function blameBlocks(rules: readonly CompiledRule[], max: number): Overflow {
-  const costs = rules.map((rule) => ({ row: rule.row, blocks: blocksOf(rule) }));
+  const costs = rules.map((rule) => ({ row: rule.row, blocks: blocksOf(rule).size }));
   costs.sort((a, b) => b.blocks - a.blocks || (a.row.key < b.row.key ? -1 : 1));
   const texts = costs.map(({ row: { kind, namespace, name }, blocks }) => {
     const policy = namespace === '' ? name : `${namespace}/${name}`;

@@ -3,6 +3,7 @@
  */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import type { PodObject } from '../../../k8s/object.ts';
 import { type IdentityId, reservedIdentities } from '../../identity/table.ts';
 import { ruleRows } from '../documents/rule-row.ts';
 import { parseDocuments } from '../parse/parse.ts';
@@ -54,6 +55,12 @@ function rowsOf(name: string, app: string, egress: object): PolicyRuleRow[] {
   if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
   return parsed.policies.flatMap((policy) => ruleRows(policy, 'test', 2));
 }
+
+const webPod: PodObject = {
+  ...{ kind: 'Pod', namespace: 'ns', name: 'web', uid: undefined, labels: {}, addresses: [] },
+  ...{ serviceAccount: undefined, nodeName: undefined, hostNetwork: false, ended: false },
+  ports: [{ name: 'web', proto: 6, port: 80 }],
+};
 
 const blocks = (first: number, count: number) =>
   Array.from({ length: count }, (_, at) => `192.0.${first + at}.0/24`);
@@ -129,6 +136,61 @@ describe('blocks', () => {
     compiler.compile();
     expect(states(compiler)).toEqual(['blocks', 'fits', 'open', 'open']);
     expect(compiler.selectors.peerCount).toBeLessThanOrEqual(before + 25);
+  });
+
+  test('too many peers leave out as many rules as have to be, until there are fewer peers', () => {
+    const compiler = compilerOf({ peersMax: 150 });
+    compiler.compile();
+    const others = compiler.selectors.peerCount;
+    for (let at = 0; at < 20; at++) put(compiler, `p${at}`, 'a', blocks(at * 10, 10));
+    put(compiler, 'few', 'b', blocks(210, 3));
+    compiler.compile();
+    expect(states(compiler)).toEqual(['blocks', 'fits', 'open', 'open']);
+    const { peerCount } = compiler.selectors;
+    expect(peerCount).toBeLessThanOrEqual(150);
+    expect(peerCount).toBeGreaterThan(150 - 10);
+    compiler.sweep();
+    compiler.compile();
+    // What does not fit is not tried again and again.
+    expect(compiler.sweep()).toBe(false);
+    remove(compiler, 'few', 'b');
+    compiler.compile();
+    compiler.sweep();
+    compiler.compile();
+    const kept = compiler.sets.size;
+    for (let at = 0; at < 10; at++) {
+      const identity = (3000 + at) as IdentityId;
+      compiler.upsertIdentity(identity, [`k8s:app=x${at}`]);
+      compiler.place(`10.0.1.${at}/32`, identity);
+    }
+    compiler.compile();
+    expect(compiler.sets.size).toBe(kept - 10);
+    for (let at = 0; at < 10; at++) {
+      compiler.displace(`10.0.1.${at}/32`, (3000 + at) as IdentityId);
+      compiler.deleteIdentity((3000 + at) as IdentityId);
+    }
+    compiler.compile();
+    expect(compiler.sets.size).toBe(kept - 10);
+    expect(compiler.sweep()).toBe(true);
+    compiler.compile();
+    expect(compiler.sets.size).toBe(kept);
+    expect(compiler.selectors.peerCount).toBe(others + kept);
+  });
+
+  test('a block that only the named port of a pod needs takes room as well', () => {
+    const compiler = compilerOf({ blocksMax: 10 });
+    for (let at = 0; at < 4; at++) compiler.setPodPorts(`10.0.0.${at}`, 'web/6=80');
+    const toPorts = [{ ports: [{ port: 'web', protocol: 'TCP' }] }];
+    for (const row of rowsOf('named', 'c', { toEndpoints: [{}], toPorts })) {
+      compiler.upsertRule(row, resolveRule(row.rule, { ...nothing, pods: () => [webPod] }));
+    }
+    compiler.compile();
+    expect(compiler.sets.size).toBe(4);
+    put(compiler, 'many', 'a', blocks(0, 7));
+    put(compiler, 'few', 'b', blocks(20, 3));
+    compiler.compile();
+    expect(states(compiler)).toEqual(['blocks', 'fits', 'fits', 'open']);
+    expect(compiler.sets.size).toBe(7);
   });
 
   test('the same rules fit, by every path', () => {

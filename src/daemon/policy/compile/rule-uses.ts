@@ -1,13 +1,14 @@
 /**
  * @module
  * What the rules use: selectors of peers, blocks of addresses, names of ports. A node has room for so
- * many blocks; the rules that need the most are left out until the others fit, whatever the order in
- * which they came. Whoever they select is closed.
+ * many blocks and peers; rules for which there is none are left out (`block-room.ts`). Whoever they
+ * select is closed.
  */
 
 import { addressTerms } from '../selector.ts';
 import type { AddressSets } from './address-sets.ts';
-import { blocksOf, type CompiledRule, usesOf } from './compiled-rule.ts';
+import { BlockRoom } from './block-room.ts';
+import { type CompiledRule, usesOf } from './compiled-rule.ts';
 import type { SelectorCache } from './selector-cache.ts';
 
 /**
@@ -29,14 +30,16 @@ export class RuleUses {
   readonly #peersMax: number;
   readonly #selectors: SelectorCache;
   readonly #sets: AddressSets;
-  /** Rules that name blocks, and how many; those left out as well. */
-  readonly #costs = new Map<CompiledRule, number>();
-  readonly #excluded = new Set<CompiledRule>();
+  readonly #room = new BlockRoom();
+  /** Rules that name blocks, and whose uses are counted. */
+  readonly #taken = new Set<CompiledRule>();
   /** Rules that came to be left out, or no more, since the last look. */
   readonly #turned = new Set<CompiledRule>();
   readonly #portUses = new Map<string, number>();
-  /** There may be room for what was left out. */
-  #hasRoom = false;
+  /** Blocks that rules may name because there were too many peers with more. */
+  #maxByPeers = Number.POSITIVE_INFINITY;
+  /** Peers that were left when rules were last left out for them; undefined until they are counted. */
+  #peersLeft: number | undefined;
   #portsChanged = false;
 
   constructor(selectors: SelectorCache, sets: AddressSets, config: RoomConfig) {
@@ -48,22 +51,17 @@ export class RuleUses {
 
   /** Rules for whose blocks there is no room. */
   get excluded(): ReadonlySet<CompiledRule> {
-    return this.#excluded;
+    return this.#room.excluded;
   }
 
-  /** Every call needs a `release`. */
+  /** Every call needs a `release`. What names blocks is in use from the next `fit` on. */
   acquire(rule: CompiledRule): void {
-    const cost = blocksOf(rule);
-    if (cost > 0) {
-      this.#costs.set(rule, cost);
-      for (const other of this.#excluded) if (this.#isWorse(rule, other)) this.#hasRoom = true;
-    }
-    this.#take(rule);
+    if (!this.#room.add(rule)) this.#take(rule);
   }
 
   release(rule: CompiledRule): void {
-    if (this.#costs.delete(rule)) this.#hasRoom = true;
-    if (!this.#excluded.delete(rule)) this.#drop(rule);
+    const namesBlocks = this.#room.delete(rule);
+    if (!namesBlocks || this.#taken.delete(rule)) this.#drop(rule);
   }
 
   /** Named ports, `name/proto`, that egress rules ask for. */
@@ -78,34 +76,40 @@ export class RuleUses {
     return changed;
   }
 
-  /** Whatever was left out is tried again by the next `fit`. */
+  /** True if the next `fit` tries again what was left out for its peers: there are fewer since. */
   retry(): boolean {
-    this.#hasRoom = this.#excluded.size > 0;
-    return this.#hasRoom;
+    const isLess = this.#selectors.peerCount < (this.#peersLeft ?? 0);
+    if (!isLess || !Number.isFinite(this.#maxByPeers)) return false;
+    this.#maxByPeers = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** Leaves out as many rules as have to be, the most expensive first. */
   fit(): void {
-    if (this.#hasRoom) {
-      this.#hasRoom = false;
-      for (const rule of this.#excluded) {
-        this.#turn(rule);
-        this.#take(rule);
-      }
-      this.#excluded.clear();
-    }
-    while (this.#sets.size > this.max) {
-      if (this.#sets.hasUnused) this.#sets.sweep();
-      else if (!this.#exclude()) return;
-    }
+    this.#room.fit(Math.min(this.max - this.#sets.portBlocks, this.#maxByPeers));
+    if (this.excluded.size === 0) this.#maxByPeers = Number.POSITIVE_INFINITY;
+    this.#apply();
+    if (this.#sets.size > this.max) this.#sets.sweep();
   }
 
-  /** False if there are no more peers than fit; else a rule was left out. */
+  /** False if there are no more peers than fit; else rules were left out. */
   reducePeers(): boolean {
-    if (this.#selectors.peerCount <= this.#peersMax) return false;
-    const isLess = this.#sets.hasUnused || this.#exclude();
+    const peers = this.#selectors.peerCount;
+    if (peers <= this.#peersMax) {
+      this.#peersLeft ??= peers;
+      return false;
+    }
+    if (!this.#sets.hasUnused) {
+      // As many blocks as have the surplus, if they all have as many peers.
+      const share = (peers - this.#peersMax) / peers;
+      const max = this.#room.reduce(share * this.#sets.size);
+      if (max === undefined) return false;
+      this.#maxByPeers = max;
+      this.#peersLeft = undefined;
+      this.#apply();
+    }
     this.#sets.sweep();
-    return isLess;
+    return true;
   }
 
   /** Rules that were left out or taken in again since the last call. */
@@ -115,27 +119,20 @@ export class RuleUses {
     return turned;
   }
 
-  #exclude(): boolean {
-    let worst: CompiledRule | undefined;
-    for (const rule of this.#costs.keys()) {
-      if (this.#excluded.has(rule)) continue;
-      if (worst === undefined || this.#isWorse(rule, worst)) worst = rule;
+  /** What was decided, and only that, is taken or dropped. */
+  #apply(): void {
+    for (const rule of this.#room.takeMoved()) {
+      const isOut = this.excluded.has(rule);
+      if (isOut !== this.#taken.has(rule)) continue;
+      this.#turned.add(rule);
+      if (isOut) {
+        this.#taken.delete(rule);
+        this.#drop(rule);
+      } else {
+        this.#taken.add(rule);
+        this.#take(rule);
+      }
     }
-    if (worst === undefined) return false;
-    this.#excluded.add(worst);
-    this.#turn(worst);
-    this.#drop(worst);
-    return true;
-  }
-
-  #isWorse(a: CompiledRule, b: CompiledRule): boolean {
-    const more = (this.#costs.get(a) ?? 0) - (this.#costs.get(b) ?? 0);
-    return more > 0 || (more === 0 && a.row.key < b.row.key);
-  }
-
-  /** Left out and taken in again is nothing. */
-  #turn(rule: CompiledRule): void {
-    if (!this.#turned.delete(rule)) this.#turned.add(rule);
   }
 
   #take(rule: CompiledRule): void {
