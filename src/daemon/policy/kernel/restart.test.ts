@@ -20,7 +20,7 @@ test('who comes before the other bank is told is known when the rows say so', as
     fc.asyncProperty(identities, rules, async (labels, some) => {
       const kernel = new KernelModel();
       const all = everybody(labels).filter(({ identity }) => identity >= 1000);
-      using agent = startAgent(kernel, labels, [], 600_000);
+      using agent = startAgent(kernel, labels, [], { settleMs: 600_000 });
       await agent.apply(some);
       agent.world.addPeers(all);
       await agent.settled();
