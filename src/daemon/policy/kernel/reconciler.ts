@@ -187,8 +187,9 @@ export class PolicyReconciler implements Disposable {
       if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
       target.epoch += 1;
-      other.tellNewcomers();
+      // Before anything that can fail: the next attempt fills the bank that just went out of force.
       this.#grace = this.#gracePeriod();
+      other.tellNewcomers();
     }
     this.#report();
     this.#forgetUnused();
