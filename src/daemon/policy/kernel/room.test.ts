@@ -98,13 +98,15 @@ async function fresh(rows: readonly PolicyRuleRow[]) {
   return { sizes: kernel.sizes(), verdicts: verdicts(kernel, agent.slots(), people) };
 }
 
-/** Room for two states as large as the largest. */
-async function roomFor(lists: readonly (readonly PolicyRuleRow[])[]): Promise<Room> {
+/** Room for two states as large as the largest, and how many peers that one has. */
+async function roomFor(lists: readonly (readonly PolicyRuleRow[])[]) {
+  // Every state has it.
+  const { sizes: common } = await fresh([]);
   const sizes = await Promise.all(lists.map(async (rows) => (await fresh(rows)).sizes));
-  return {
-    classes: 2 * Math.max(...sizes.map((each) => each.classes)),
-    sets: 2 * Math.max(...sizes.map((each) => each.sets)),
-  };
+  const peersMax = Math.max(...sizes.map((each) => each.classes));
+  const setsMax = Math.max(...sizes.map((each) => each.sets));
+  const room: Room = { classes: 2 * peersMax - common.classes, sets: 2 * setsMax - common.sets };
+  return { room, peersMax };
 }
 
 type Agent = ReturnType<typeof startAgent>;
@@ -136,9 +138,9 @@ test.each([
   async (_, lingerMs) => {
     await fc.assert(
       fc.asyncProperty(fourLists, async (lists) => {
-        const room = await roomFor(lists);
+        const { room, peersMax } = await roomFor(lists);
         const kernel = new KernelModel(room);
-        const options = { settleMs, lingerMs, peersMax: room.classes / 2 };
+        const options = { settleMs, lingerMs, peersMax };
         using agent = startAgent(kernel, labels, people, options);
         await agent.settled();
         const slots = agent.slots();
@@ -156,7 +158,8 @@ test(
   async () => {
     await fc.assert(
       fc.asyncProperty(fourLists, async ([first, second, third, fourth]) => {
-        const kernel = new KernelModel(await roomFor([first, second, third, fourth]));
+        const { room } = await roomFor([first, second, third, fourth]);
+        const kernel = new KernelModel(room);
         let slots: number[];
         {
           using earlier = startAgent(kernel, labels, people, { settleMs });
