@@ -23,8 +23,15 @@ import {
   prefixFromMapped,
   requirePrefix,
 } from '../../../net/prefix.ts';
+import type { IdentityId } from '../../identity/table.ts';
 import { addressSetNone, type SetPair } from '../compile/address-sets.ts';
-import { addressSetOf, classNone, identityOf, type PeerNumber } from '../compile/peer.ts';
+import {
+  addressSetOf,
+  classNone,
+  identityOf,
+  type PeerNumber,
+  peerNumber,
+} from '../compile/peer.ts';
 import type { PeerClasses } from '../compile/selector-cache.ts';
 import { type DesiredPolicyRow, policyIdHost } from '../table.ts';
 import { valuesAround } from './around.ts';
@@ -116,26 +123,48 @@ export class PolicyBank {
     return result;
   }
 
+  /** Also what an earlier agent or a fill that failed has left. */
   #markAll({ policies, peers, sets }: Desired): void {
     for (const id of policies.keys()) this.#dirtyPolicies.add(id);
     for (const peer of peers.keys()) this.#dirtyPeers.add(peer);
-    // Also what an earlier agent has left.
-    const left = [...this.sets.keys(), ...sets.keys(), rootPrefix];
-    for (const prefix of left) this.#dirtySets.add(prefix);
+    for (const peer of this.#peersInKernel()) this.#dirtyPeers.add(peer);
+    for (const prefix of [...sets.keys(), rootPrefix]) this.#dirtySets.add(prefix);
+    for (const [key] of this.#target.addressSets.entries()) this.#dirtySets.add(prefixOfKey(key));
     this.policies.clear();
     this.peers.clear();
     this.sets.clear();
   }
 
-  /** What an earlier agent has written of blocks is in force until this bank is filled. */
+  /**
+   * What an earlier agent has written of blocks is in force until this bank is filled; but a block
+   * that says what the one around it says may go.
+   */
   #adoptSets(): void {
     if (this.isComplete) return;
-    for (const [{ addr, prefixlen }, { outside, inside }] of [
-      ...this.#target.addressSets.entries(),
-    ]) {
-      const prefix = formatPrefix(prefixFromMapped(addr, prefixlen));
-      this.sets.set(prefix, { outside: outside[this.bank] ?? 0, inside: inside[this.bank] ?? 0 });
+    const { addressSets } = this.#target;
+    for (const [key, row] of [...addressSets.entries()]) {
+      const { addr, prefixlen } = key;
+      const around =
+        prefixlen === 0 ? undefined : addressSets.lookup({ addr, prefixlen: prefixlen - 1 });
+      const own = this.#pairIn(row);
+      if (!sameSets(own, this.#pairIn(around))) this.sets.set(prefixOfKey(key), own);
     }
+  }
+
+  #pairIn(row: AddressSet | undefined): SetPair {
+    return {
+      outside: row?.outside[this.bank] ?? addressSetNone,
+      inside: row?.inside[this.bank] ?? addressSetNone,
+    };
+  }
+
+  /** Peers that packets may be judged as while this bank is in force. */
+  #metPeers(): (peer: PeerNumber) => boolean {
+    if (this.isComplete) return (peer) => this.peers.has(peer);
+    // Of an earlier agent's bank no more is known than the address sets that it tells apart.
+    const met = new Set([addressSetNone]);
+    for (const { outside, inside } of this.sets.values()) met.add(outside).add(inside);
+    return (peer) => this.peers.has(peer) || met.has(addressSetOf(peer));
   }
 
   /**
@@ -160,22 +189,17 @@ export class PolicyBank {
 
   /** `isOthers`: an earlier agent's other bank is in force. */
   #fillPeers({ peers }: Desired, other: PolicyBank, isOthers: boolean): void {
-    const { identityClass } = this.#target;
-    const known = isOthers ? this.#identitiesInKernel() : undefined;
+    this.#deletePeers(peers, other);
+    const known = isOthers ? new Set([...this.#peersInKernel()].map(identityOf)) : undefined;
     this.#newcomers.clear();
     const updates: [IdentityClassKey, IdentityClass][] = [];
-    const gone: IdentityClassKey[] = [];
     for (const peer of this.#dirtyPeers) {
       const wanted = peers.get(peer);
+      if (wanted === undefined) continue;
       const before = this.peers.get(peer);
       const key = peerKey(peer);
-      if (wanted === undefined) {
-        this.peers.delete(peer);
-        if (!other.peers.has(peer)) gone.push(key);
-        continue;
-      }
       if (before !== undefined && sameClasses(before, wanted)) continue;
-      if (known?.has(key.identity) === false) {
+      if (known?.has(identityOf(peer)) === false) {
         this.#newcomers.set(peer, wanted);
         continue;
       }
@@ -185,13 +209,26 @@ export class PolicyBank {
       updates.push([key, pairOf(this.bank, wanted, kept)]);
       this.peers.set(peer, wanted);
     }
-    if (updates.length > 0) identityClass.updateAll(updates);
-    if (gone.length > 0) identityClass.deleteAll(gone);
+    if (updates.length > 0) this.#target.identityClass.updateAll(updates);
     this.#dirtyPeers.clear();
   }
 
-  #identitiesInKernel(): Set<number> {
-    return new Set([...this.#target.identityClass.entries()].map(([{ identity }]) => identity));
+  /** Before anything is added: the map holds two states, not three. */
+  #deletePeers(wanted: Desired['peers'], other: PolicyBank): void {
+    const isMet = other.#metPeers();
+    const gone: PeerNumber[] = [];
+    for (const peer of this.#dirtyPeers) {
+      if (wanted.has(peer)) continue;
+      this.peers.delete(peer);
+      if (!isMet(peer)) gone.push(peer);
+    }
+    if (gone.length > 0) this.#target.identityClass.deleteAll(gone.map(peerKey));
+  }
+
+  *#peersInKernel(): IterableIterator<PeerNumber> {
+    for (const [{ identity, addressSet }] of this.#target.identityClass.entries()) {
+      yield peerNumber(identity as IdentityId, addressSet);
+    }
   }
 
   /** What an earlier agent has written of a peer into this bank. */
@@ -214,6 +251,9 @@ export class PolicyBank {
     const gone = [...this.#dirtySets].filter(
       (each) => !this.sets.has(each) && !other.sets.has(each),
     );
+    // First, since the map holds two states, not three. In the bank in force such a block says what
+    // the one around it says.
+    if (gone.length > 0) addressSets.deleteAll(gone.map(keyOf));
     const ghosts = this.#dirtySets.size > 0 ? [...ghostsOf(this, other)] : [];
     const around = valuesAround(this.sets, ghosts);
     const inKernel = new Set([...changed, ...ghosts]);
@@ -228,7 +268,6 @@ export class PolicyBank {
       updates.push([key, this.bank === 0 ? setsOf(wanted, kept) : setsOf(kept, wanted)]);
     }
     if (updates.length > 0) addressSets.updateAll(updates);
-    if (gone.length > 0) addressSets.deleteAll(gone.map(keyOf));
     this.#dirtySets.clear();
     this.#target.setAddressSets(this.bank, sets.size > 0);
   }
@@ -275,11 +314,19 @@ export function keyOf(prefix: string): IpcacheKey {
   return { prefixlen: mappedLength(parsed), addr: parsed.address.bytes };
 }
 
+function prefixOfKey({ addr, prefixlen }: IpcacheKey): string {
+  return formatPrefix(prefixFromMapped(addr, prefixlen));
+}
+
 function lengthOf(prefix: string): number {
   return mappedLength(requirePrefix(prefix));
 }
 
 const noSets: SetPair = { outside: addressSetNone, inside: addressSetNone };
+
+function sameSets(a: SetPair, b: SetPair): boolean {
+  return a.outside === b.outside && a.inside === b.inside;
+}
 
 function setsOf(first: SetPair, second: SetPair): AddressSet {
   return {

@@ -39,6 +39,12 @@ class ModelEntries implements EntryMap {
 /** A letter for each verdict: what the programs return. */
 export type Letter = 'A' | 'D' | 'd' | 'N' | 'o';
 
+/** How many rows the maps hold. */
+export interface Room {
+  readonly classes: number;
+  readonly sets: number;
+}
+
 export class KernelModel implements PolicyTarget {
   readonly #classes = new Map<string, [IdentityClassKey, IdentityClass]>();
   readonly #sets = new Map<string, [IpcacheKey, AddressSet]>();
@@ -63,13 +69,16 @@ export class KernelModel implements PolicyTarget {
     },
   };
 
-  constructor() {
+  constructor(room: Room = { classes: Infinity, sets: Infinity }) {
     this.identityClass = this.#map(
       this.#classes,
+      room.classes,
       ({ identity, addressSet }) => `${identity}/${addressSet}`,
       (key) => this.#classes.get(`${key.identity}/${key.addressSet}`)?.[1],
     );
-    this.addressSets = this.#map(this.#sets, blockText, (key) => this.#longestBlock(key));
+    this.addressSets = this.#map(this.#sets, room.sets, blockText, (key) =>
+      this.#longestBlock(key),
+    );
   }
 
   get epoch(): number {
@@ -136,7 +145,7 @@ export class KernelModel implements PolicyTarget {
   }
 
   /** What both banks have in use and the kernel holds, to see what is left behind. */
-  sizes() {
+  sizes(): Room {
     return { classes: this.#classes.size, sets: this.#sets.size };
   }
 
@@ -170,6 +179,7 @@ export class KernelModel implements PolicyTarget {
 
   #map<K, V>(
     rows: Map<string, [K, V]>,
+    rowsMax: number,
     textOf: (key: K) => string,
     lookup: (key: K) => V | undefined,
   ): WritableMap<K, V> {
@@ -178,7 +188,9 @@ export class KernelModel implements PolicyTarget {
       lookup,
       updateAll(pairs) {
         for (const [key, value] of pairs) {
-          rows.set(textOf(key), [key, value]);
+          const text = textOf(key);
+          if (rows.size >= rowsMax && !rows.has(text)) throw new Error('the map is full');
+          rows.set(text, [key, value]);
           wrote();
         }
       },

@@ -9,7 +9,7 @@ import type { Someone } from '../compile/arbitrary.ts';
 import { World } from '../compile/world-model.ts';
 import type { PolicyRuleRow } from '../table.ts';
 import type { KernelModel } from './kernel-model.ts';
-import { PolicyReconciler } from './reconciler.ts';
+import { PolicyReconciler, type PolicyReconcilerOptions } from './reconciler.ts';
 
 /** What packets are asked about: protocol and port. */
 const questions = [
@@ -53,7 +53,7 @@ export function startAgent<K extends KernelModel>(
   kernel: K,
   labels: ReadonlyMap<IdentityId, readonly string[]>,
   people: readonly Someone[],
-  settleMs = 0,
+  options: Pick<PolicyReconcilerOptions, 'lingerMs' | 'peersMax' | 'settleMs'> = {},
 ) {
   const world = new World(labels, people, kernel);
   const reconciler = new PolicyReconciler({
@@ -63,7 +63,8 @@ export function startAgent<K extends KernelModel>(
     target: kernel,
     initialized: Promise.resolve(),
     lingerMs: 0,
-    settleMs,
+    settleMs: 0,
+    ...options,
   });
   /** Computes, and returns when everything is in the kernel. */
   const settled = async () => {

@@ -9,9 +9,9 @@
 import type { Bank } from '../../../bpf/map/policy.ts';
 import { done, failed, type Status, sameStatus } from '../../../kv/status.ts';
 import type { ChangeReader, Key, Table } from '../../../kv/table.ts';
-import type { IdentityId } from '../../identity/table.ts';
 import type { SetPair } from '../compile/address-sets.ts';
-import { type PeerNumber, peerNumber } from '../compile/peer.ts';
+import type { PeerNumber } from '../compile/peer.ts';
+import { peersMaxDefault } from '../compile/rule-uses.ts';
 import { Linger } from '../linger.ts';
 import type { AddressSetRow, DesiredPolicyRow, PeerRow, PolicySubject } from '../table.ts';
 import { PolicyBank, sameContent } from './bank.ts';
@@ -24,12 +24,13 @@ export interface PolicyReconcilerOptions {
   readonly target: PolicyTarget;
   /** Every source has delivered everything once: before that nothing is touched. */
   readonly initialized: Promise<unknown>;
-  readonly onFlip?: (epoch: number) => void;
   /** Everything is in the kernel. */
   readonly onWritten?: () => void;
   readonly onError?: (error: unknown) => void;
   /** How long what is gone from the tables stays; endpoints still have it for a moment. */
   readonly lingerMs?: number;
+  /** Peers of one state for which there is room. Beyond it those that are gone do not stay. */
+  readonly peersMax?: number;
   /** After a flip, the other bank is told when nothing has changed for this long. */
   readonly settleMs?: number;
 }
@@ -75,7 +76,6 @@ export class PolicyReconciler implements Disposable {
   /** Undefined when it is over: to wait would let others go first. */
   #grace: Promise<void> | undefined;
   #settling = false;
-  #pruned = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #settleTimer: ReturnType<typeof setTimeout> | undefined;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
@@ -187,9 +187,9 @@ export class PolicyReconciler implements Disposable {
       if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
       target.epoch += 1;
-      other.tellNewcomers();
+      // Before anything that can fail: the next attempt fills the bank that just went out of force.
       this.#grace = this.#gracePeriod();
-      this.#options.onFlip?.(target.epoch);
+      other.tellNewcomers();
     }
     this.#report();
     this.#forgetUnused();
@@ -214,15 +214,6 @@ export class PolicyReconciler implements Disposable {
   async #settle(bank: PolicyBank, inForce: PolicyBank): Promise<void> {
     if (this.#grace !== undefined) await this.#grace;
     await this.#fill(bank, inForce);
-    if (this.#pruned) return;
-    this.#pruned = true;
-    const { identityClass } = this.#options.target;
-    const stale = [...identityClass.entries()]
-      .map(([key]) => key)
-      .filter(({ identity, addressSet }) => {
-        return !this.#peers.has(peerNumber(identity as IdentityId, addressSet));
-      });
-    if (stale.length > 0) identityClass.deleteAll(stale);
   }
 
   #settleLater(): void {
@@ -262,6 +253,7 @@ export class PolicyReconciler implements Disposable {
       for (const bank of this.#banks) bank.markSet(prefix);
     }
     this.#lingering.expire();
+    this.#makeRoom();
     this.#wakeLater();
     return this.#news !== before;
   }
@@ -301,6 +293,17 @@ export class PolicyReconciler implements Disposable {
     this.#peers.delete(peer);
     this.#news++;
     for (const bank of this.#banks) bank.markPeer(peer);
+  }
+
+  /** The kernel holds two states. Those of both banks fit if neither is larger than half of it. */
+  #makeRoom(): void {
+    const { peers, peersMax = peersMaxDefault } = this.#options;
+    if (this.#peers.size <= peersMax) return;
+    for (const peer of this.#peers.keys()) {
+      if (peers.get(peer) !== undefined) continue;
+      this.#lingering.release(peer);
+      this.#dropPeer(peer);
+    }
   }
 
   #wakeLater(): void {

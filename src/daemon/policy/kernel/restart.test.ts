@@ -20,7 +20,7 @@ test('who comes before the other bank is told is known when the rows say so', as
     fc.asyncProperty(identities, rules, async (labels, some) => {
       const kernel = new KernelModel();
       const all = everybody(labels).filter(({ identity }) => identity >= 1000);
-      using agent = startAgent(kernel, labels, [], 600_000);
+      using agent = startAgent(kernel, labels, [], { settleMs: 600_000 });
       await agent.apply(some);
       agent.world.addPeers(all);
       await agent.settled();
@@ -88,3 +88,57 @@ test(
   },
   testTimeoutMs,
 );
+
+/** Refuses the first peers, which are newcomers: they are told of after the flip. */
+class RefusingKernel extends KernelModel {
+  readonly log: string[] = [];
+
+  constructor() {
+    super();
+    const { identityClass, addressSets } = this;
+    const updatePeers = identityClass.updateAll.bind(identityClass);
+    identityClass.updateAll = (pairs) => {
+      if (this.log.includes('refused')) return updatePeers(pairs);
+      this.log.push('refused');
+      throw new Error('the map is full');
+    };
+    const updateSets = addressSets.updateAll.bind(addressSets);
+    addressSets.updateAll = (pairs) => {
+      this.log.push('fill');
+      updateSets(pairs);
+    };
+  }
+
+  override get epoch(): number {
+    return super.epoch;
+  }
+
+  override set epoch(epoch: number) {
+    super.epoch = epoch;
+    this.log.push('flip');
+  }
+
+  override async grace(): Promise<void> {
+    this.log.push('grace begins');
+    // Longer than the wait for the next attempt.
+    await Bun.sleep(150);
+    this.log.push('grace is over');
+  }
+}
+
+test('newcomers cannot be told: the bank that went out of force still has its grace period', async () => {
+  const kernel = new RefusingKernel();
+  const labels = new Map([[1000 as IdentityId, ['k8s:app=a']]]);
+  const all = everybody(labels);
+  using agent = startAgent(kernel, labels, all);
+  await agent.settled();
+  expect(kernel.log.slice(0, 6)).toEqual([
+    'fill',
+    'flip',
+    'grace begins',
+    'refused',
+    'grace is over',
+    'fill',
+  ]);
+  expect(verdicts(kernel, agent.slots(), all)).not.toContain('N');
+});
