@@ -15,7 +15,7 @@ import type { SelectorCache } from './selector-cache.ts';
  * Half of what cilium_address_sets and cilium_identity_class hold: on the way from one policy to the
  * next the kernel has the blocks and the peers of both.
  */
-export const blocksMaxDefault = 256_000;
+export const blocksMaxDefault = 255_000;
 export const peersMaxDefault = 262_144;
 
 export interface RoomConfig {
