@@ -20,7 +20,7 @@ import { shownCommand } from '../sandbox/self.ts';
 import type { Command } from './command.ts';
 import { demoFlows } from './demo-flows.ts';
 import { alreadyUp, buildOrRemove, requireRoot, sayStep, showNext } from './sandbox-steps.ts';
-import { printOut } from './terminal.ts';
+import { printError, printOut } from './terminal.ts';
 import { formatLines } from './text-table.ts';
 
 export const command: Command = {
@@ -34,13 +34,17 @@ export const command: Command = {
       showNext(nextCommands(readRecord(paths)?.pods ?? []));
       return 0;
     }
-    return buildOrRemove(paths, async (signal) => {
+    let isAsExpected = false;
+    const exitCode = await buildOrRemove(paths, async (signal) => {
       const pods = await buildDemo(paths, signal);
       signal.throwIfAborted();
-      await showTraffic(paths, pods, signal);
+      isAsExpected = await showTraffic(paths, pods, signal);
       signal.throwIfAborted();
       showNext(nextCommands(pods));
     });
+    if (exitCode !== 0 || isAsExpected) return exitCode;
+    printError("Error: not every connection went as the policies say; see 'cilium status'");
+    return 1;
   },
 };
 
@@ -53,11 +57,12 @@ async function buildDemo(paths: SandboxPaths, signal: AbortSignal): Promise<Sand
   return pods;
 }
 
+/** Whether all of it went as the policies say. */
 async function showTraffic(
   paths: SandboxPaths,
   pods: readonly SandboxPod[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const attempts: readonly Attempt[] = demoAttempts(pods);
   const outcomes = await tryAttempts(pods, attempts);
   signal.throwIfAborted();
@@ -67,6 +72,7 @@ async function showTraffic(
   printOut(
     `\nTheir flows, with the policy that decided each (${shownCommand()} hubble observe):\n${flows}`,
   );
+  return outcomes.every((one) => one.answered === one.expected);
 }
 
 /** One line for each connection: who, where to, and what came of it. */
