@@ -44,6 +44,24 @@ describe('identity allocator', () => {
     expect(allocator.allocate(['k8s:a=1'])).toMatchObject({ id, created: false });
   });
 
+  test('a number that was given back is for the same labels alone, for a while', () => {
+    let now = 0;
+    const table = identities();
+    const allocator = new IdentityAllocator(table, () => now);
+    const id = firstChoice(['k8s:a=1']);
+    const others = Array.from({ length: 200_000 }, (_, at) => [`k8s:b=${at}`]);
+    const rival = others.find((labels) => firstChoice(labels) === id) ?? [];
+    expect(allocator.allocate(['k8s:a=1'])).toMatchObject({ id });
+    allocator.release(id);
+    const next = allocator.allocate(rival);
+    expect(next).toMatchObject({ id: id + 1 });
+    expect(allocator.allocate(['k8s:a=1'])).toMatchObject({ id });
+    allocator.release(id);
+    allocator.release(identityId(id + 1));
+    now = 10_000;
+    expect(allocator.allocate(rival)).toMatchObject({ id });
+  });
+
   test('two label sets never share a number', () => {
     const op = fc.record({ add: fc.boolean(), label: fc.integer({ min: 0, max: 30 }) });
     fc.assert(

@@ -46,12 +46,19 @@ export function addReservedIdentities(table: Table<IdentityRow, IdentityId>): vo
   }
 }
 
+/** Far longer than an address takes to leave the kernel. */
+const restMs = 5_000;
+
 /** Counts who holds which identity. Every `allocate` and `restore` needs one `release`. */
 export class IdentityAllocator {
   readonly #table: Table<IdentityRow, IdentityId>;
+  readonly #now: () => number;
+  /** Numbers given back a moment ago, the oldest first: packets may still be seen under them. */
+  readonly #released = new Map<IdentityId, { readonly labels: string; readonly since: number }>();
 
-  constructor(table: Table<IdentityRow, IdentityId>) {
+  constructor(table: Table<IdentityRow, IdentityId>, now: () => number = () => performance.now()) {
     this.#table = table;
+    this.#now = now;
     addReservedIdentities(table);
   }
 
@@ -63,10 +70,11 @@ export class IdentityAllocator {
       this.#hold(existing);
       return { kind: 'allocated', id: existing.id, created: false };
     }
-    const start = firstChoice(sorted) - identityMin;
-    for (let step = 0; step < numbers; step++) {
-      const id = identityId(identityMin + ((start + step) % numbers));
-      if (this.#table.get(id) !== undefined) continue;
+    this.#forgetRested();
+    const first = firstChoice(sorted);
+    const [oldest] = this.#released.keys();
+    const id = this.#free(first, labelsKey(sorted)) ?? oldest;
+    if (id !== undefined) {
       this.#create(id, sorted);
       return { kind: 'allocated', id, created: true };
     }
@@ -103,8 +111,11 @@ export class IdentityAllocator {
   release(id: IdentityId): void {
     const row = this.#table.get(id);
     if (row === undefined || row.refCount === 0) return;
-    if (row.refCount === 1 && !row.reserved) this.#table.delete(id);
-    else this.#table.upsert({ ...row, refCount: row.refCount - 1 });
+    if (row.refCount === 1 && !row.reserved) {
+      this.#table.delete(id);
+      this.#released.delete(id);
+      this.#released.set(id, { labels: labelsKey(row.labels), since: this.#now() });
+    } else this.#table.upsert({ ...row, refCount: row.refCount - 1 });
   }
 
   /** The row of the labels, which must be sorted, without holding it. */
@@ -117,7 +128,26 @@ export class IdentityAllocator {
     return this.#table.by('labels', labelsKey(reserved))[0];
   }
 
+  /** The next number that nobody has, nor had a moment ago with other labels. */
+  #free(first: number, labels: string): IdentityId | undefined {
+    for (let step = 0; step < numbers; step++) {
+      const id = identityId(identityMin + ((first - identityMin + step) % numbers));
+      const isOthers = (this.#released.get(id)?.labels ?? labels) !== labels;
+      if (this.#table.get(id) === undefined && !isOthers) return id;
+    }
+    return undefined;
+  }
+
+  #forgetRested(): void {
+    const before = this.#now() - restMs;
+    for (const [id, { since }] of this.#released) {
+      if (since > before) return;
+      this.#released.delete(id);
+    }
+  }
+
   #create(id: IdentityId, labels: readonly string[]): void {
+    this.#released.delete(id);
     this.#table.upsert({ id, labels, reserved: false, refCount: 1 });
   }
 

@@ -5,12 +5,11 @@
 import { expect, test } from 'bun:test';
 import { type IdentityId, reservedIdentities } from '../../identity/table.ts';
 import { identityOf } from '../compile/peer.ts';
-import { World } from '../compile/world-model.ts';
-import type { Peer, RuleItem } from '../rule.ts';
+import type { Peer } from '../rule.ts';
 import { selectorOf } from '../selector.ts';
 import type { PolicyRuleRow } from '../table.ts';
 import { KernelModel } from './kernel-model.ts';
-import { PolicyReconciler } from './reconciler.ts';
+import { ingressRule, startAgent } from './reconciler-fixture.ts';
 
 const own = 1000 as IdentityId;
 const bad = 1001 as IdentityId;
@@ -23,39 +22,7 @@ const app = (name: string): Peer => ({
 });
 const block = (cidr: string): Peer => ({ kind: 'cidr', cidr, except: [], scope: 'address' });
 
-function ruleOf(items: readonly Pick<RuleItem, 'action' | 'peers'>[]): PolicyRuleRow {
-  const ingress = items.map((item, index) => ({
-    ...item,
-    path: `ingress[${index}]`,
-    name: undefined,
-    requires: [],
-    ports: undefined,
-    written: '{}',
-  }));
-  return {
-    key: 'rule',
-    kind: 'CiliumNetworkPolicy',
-    namespace: 'ns',
-    name: 'rule',
-    ruleIndex: 0,
-    origin: 'test',
-    labels: [],
-    revision: 2,
-    rule: {
-      tier: 'network',
-      priority: 0,
-      subjectKind: 'endpoint',
-      subject: selectorOf({ 'k8s:app': 'own' }),
-      description: undefined,
-      labels: [],
-      defaultDeny: { ingress: true, egress: false },
-      ingress,
-      egress: undefined,
-    },
-  };
-}
-
-const bothDenied = ruleOf([
+const bothDenied = ingressRule([
   { action: 'allow', peers: 'any' },
   { action: 'deny', peers: [app('bad'), app('worse')] },
 ]);
@@ -66,20 +33,13 @@ function start(row: PolicyRuleRow) {
   labels.set(own, ['k8s:app=own']).set(bad, ['k8s:app=bad']).set(worse, ['k8s:app=worse']);
   const kernel = new KernelModel();
   const pod = { identity: own, address: '10.0.0.1', ports: '' };
-  const world = new World(labels, [pod], kernel, graceMs);
-  const { policies, peers, addressSets, identities, remotePods } = world.tables;
-  const reconciler = new PolicyReconciler({
-    ...{ policies, peers, addressSets, target: kernel, initialized: Promise.resolve() },
-    ...{ lingerMs: 0, settleMs: 0 },
-  });
+  const agent = startAgent(kernel, labels, [pod], { graceMs });
+  const { world, settled } = agent;
+  const { identities, remotePods } = world.tables;
   for (const id of [bad, worse]) {
     identities.upsert({ id, labels: labels.get(id) ?? [], reserved: false, refCount: 1 });
   }
   world.setRules([row]);
-  const settled = async () => {
-    world.run();
-    await world.settled();
-  };
   let slot: number | undefined;
   const judge = (identity: IdentityId, address: string) => {
     slot ??= world.local()[0]?.slot;
@@ -108,10 +68,7 @@ function start(row: PolicyRuleRow) {
       kernel.onWrite = undefined;
       return [...seen].join('');
     },
-    [Symbol.dispose]() {
-      reconciler[Symbol.dispose]();
-      world[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => agent[Symbol.dispose](),
   };
 }
 
@@ -126,7 +83,7 @@ test('a remote pod with other labels: what it was stays denied', async () => {
 
 test('a remote pod at another address: the old one is not judged by the new one’s block', async () => {
   using agent = start(
-    ruleOf([
+    ingressRule([
       { action: 'allow', peers: [block('10.0.2.0/24')] },
       { action: 'deny', peers: [block('10.0.1.0/24')] },
     ]),

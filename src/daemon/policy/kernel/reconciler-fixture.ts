@@ -7,6 +7,8 @@
 import type { IdentityId } from '../../identity/table.ts';
 import type { Someone } from '../compile/arbitrary.ts';
 import { World } from '../compile/world-model.ts';
+import type { RuleItem } from '../rule.ts';
+import { selectorOf } from '../selector.ts';
 import type { PolicyRuleRow } from '../table.ts';
 import type { KernelModel } from './kernel-model.ts';
 import { PolicyReconciler, type PolicyReconcilerOptions } from './reconciler.ts';
@@ -48,14 +50,52 @@ export function changes(states: readonly string[]): string[] {
 
 export type Agent = ReturnType<typeof startAgent>;
 
+type AgentTimes = Pick<PolicyReconcilerOptions, 'lingerMs' | 'peersMax' | 'settleMs'> & {
+  /** How long the controller keeps what is gone. */
+  readonly graceMs?: number;
+};
+
+/** A rule for the pods with `app=own`: what comes in. */
+export function ingressRule(items: readonly Pick<RuleItem, 'action' | 'peers'>[]): PolicyRuleRow {
+  const ingress = items.map((item, index) => ({
+    ...item,
+    path: `ingress[${index}]`,
+    name: undefined,
+    requires: [],
+    ports: undefined,
+    written: '{}',
+  }));
+  return {
+    key: 'rule',
+    kind: 'CiliumNetworkPolicy',
+    namespace: 'ns',
+    name: 'rule',
+    ruleIndex: 0,
+    origin: 'test',
+    labels: [],
+    revision: 2,
+    rule: {
+      tier: 'network',
+      priority: 0,
+      subjectKind: 'endpoint',
+      subject: selectorOf({ 'k8s:app': 'own' }),
+      description: undefined,
+      labels: [],
+      defaultDeny: { ingress: true, egress: false },
+      ingress,
+      egress: undefined,
+    },
+  };
+}
+
 /** Tables, controller and reconciler, over what the kernel has already. */
 export function startAgent<K extends KernelModel>(
   kernel: K,
   labels: ReadonlyMap<IdentityId, readonly string[]>,
   people: readonly Someone[],
-  options: Pick<PolicyReconcilerOptions, 'lingerMs' | 'peersMax' | 'settleMs'> = {},
+  { graceMs = 0, ...options }: AgentTimes = {},
 ) {
-  const world = new World(labels, people, kernel);
+  const world = new World(labels, people, kernel, graceMs);
   const reconciler = new PolicyReconciler({
     policies: world.tables.policies,
     peers: world.tables.peers,

@@ -72,8 +72,10 @@ export class PolicyReconciler implements Disposable {
   #failures = 0;
   /** Counts what the kernel has to hear of. */
   #news = 0;
-  /** No packet is left that began under the bank before the latest flip. */
-  /** Undefined when it is over: to wait would let others go first. */
+  /**
+   * Until no packet is left that began under the bank before the latest flip. Undefined when it is
+   * over: to wait would let others go first.
+   */
   #grace: Promise<void> | undefined;
   #settling = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;

@@ -8,10 +8,9 @@ import fc from 'fast-check';
 import { formatPrefix, requirePrefix } from '../../../net/prefix.ts';
 import { type IdentityId, reservedIdentities } from '../../identity/table.ts';
 import type { Someone } from '../compile/arbitrary.ts';
-import { selectorOf } from '../selector.ts';
 import type { PolicyRuleRow } from '../table.ts';
 import { KernelModel, type Room } from './kernel-model.ts';
-import { changes, startAgent, verdicts } from './reconciler-fixture.ts';
+import { changes, ingressRule, startAgent, verdicts } from './reconciler-fixture.ts';
 
 /** Each looks at hundreds of states; raise it to look longer. */
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 8);
@@ -53,35 +52,12 @@ const action = fc.constantFrom('allow' as const, 'deny' as const);
 const list = fc
   .tuple(blocks, fc.array(action, { minLength: 12, maxLength: 12 }))
   .map(([cidrs, actions]): PolicyRuleRow[] => [
-    {
-      key: 'list',
-      kind: 'CiliumNetworkPolicy',
-      namespace: 'ns',
-      name: 'list',
-      ruleIndex: 0,
-      origin: 'test',
-      labels: [],
-      revision: 2,
-      rule: {
-        tier: 'network',
-        priority: 0,
-        subjectKind: 'endpoint',
-        subject: selectorOf({ 'k8s:app': 'own' }),
-        description: undefined,
-        labels: [],
-        defaultDeny: { ingress: true, egress: false },
-        egress: undefined,
-        ingress: cidrs.map((cidr, index) => ({
-          action: actions[index] ?? 'allow',
-          peers: [{ kind: 'cidr', cidr, except: [], scope: 'outside' }],
-          ports: undefined,
-          requires: [],
-          path: `ingress[${index}]`,
-          name: undefined,
-          written: '{}',
-        })),
-      },
-    },
+    ingressRule(
+      cidrs.map((cidr, index) => ({
+        action: actions[index] ?? 'allow',
+        peers: [{ kind: 'cidr', cidr, except: [], scope: 'outside' }],
+      })),
+    ),
   ]);
 
 const fourLists = fc.tuple(list, list, list, list);
