@@ -238,9 +238,11 @@ describe('demo', () => {
         sleep 0.3; echo counted $n; exit $n`;
       const exec = [...command, 'exec', 'pod-1', '--', 'sh', '-c', counts];
       const quoted = exec.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+      // Not beside the shell of script, which the interruption would end.
+      const terminal = ['script', '-qefc', `exec ${quoted}`, '/dev/null'];
       for (const [argv, interrupt] of [
         // As Ctrl-C does, which goes to all in the foreground.
-        [['script', '-qefc', quoted, '/dev/null'], (child) => child.stdin.write('\u0003')],
+        [terminal, (child) => child.stdin.write('\u0003')],
         // As a supervisor does, which knows the one process.
         [['setsid', ...exec], (child) => child.kill('SIGINT')],
       ] as const satisfies [string[], (child: Bun.Subprocess<'pipe', 'pipe'>) => unknown][]) {
