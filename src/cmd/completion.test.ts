@@ -19,6 +19,25 @@ const agent = {
   fish: `function cilium; echo 'default/web shop/db $(touch /x) *'; end`,
 };
 
+/** With a terminal: what is completed is run, and the command prints its words. */
+const zshCases = cases.filter(([, words]) => !words.includes(' '));
+
+test.each(zshCases)('zsh: %p', (line, words) => {
+  const shell = `cilium() { [ "$3 $4" = 'list -o' ] && echo 'default/web shop/db' || print -r -- 'r''an:' $* .; }
+    PS1= ; autoload -U compinit && compinit -u -D; bindkey '^I' complete-word
+    source =(print -r -- $COMPLETION)`;
+  const terminal = `zmodload zsh/zpty; zpty shell zsh -f -i; zpty -w shell ${quoted(shell)}
+    zpty -n -w shell ${quoted(`${line}\t\n`)}; zpty -r -m shell output '*ran: * .*'; print -r -- $output`;
+  const env = { ...process.env, COMPLETION: bashScript(completions, 'zsh') };
+  const child = Bun.spawnSync(['zsh', '-f', '-c', terminal], { env, timeout: 10_000 });
+  const [, run] = /ran: (.*?) \./.exec(child.stdout.toString()) ?? [];
+  expect(run).toBe([...line.split(' ').slice(1, -1), words].join(' '));
+});
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 const bashCases: typeof cases = [...cases, ['cilium policy why -f ', '']];
 
 test.each(bashCases)('bash: %p', (line, words) => {
@@ -34,7 +53,7 @@ const fishCases: typeof cases = [
   ['cilium policy why --file bunf', 'bunfig.toml'],
 ];
 
-test.skipIf(Bun.which('fish') === null).each(fishCases)('fish: %p', (line, words) => {
+test.each(fishCases)('fish: %p', (line, words) => {
   const script = `${fishScript(completions)}${agent.fish}
     complete -C '${line}' | cut -f1`;
   const child = Bun.spawnSync(['fish', '--no-config', '-c', script]);

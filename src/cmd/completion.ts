@@ -71,17 +71,18 @@ export function bashScript(completions: readonly Completion[], shell: 'bash' | '
   });
   const prelude = shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : '';
   return `${prelude}_cilium() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" path='' word words='' flags='' live=()
+  # Not path, which is the search path of zsh.
+  local current="\${COMP_WORDS[COMP_CWORD]}" typed='' word words='' flags='' live=()
   for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     case "$word" in -*) continue ;; esac
     case " ${completions
       .map((one) => one.path.replaceAll(' ', '/'))
       .filter(Boolean)
       .join(' ')} " in
-      *" \${path:+$path/}$word "*) path="\${path:+$path/}$word" ;;
+      *" \${typed:+$typed/}$word "*) typed="\${typed:+$typed/}$word" ;;
     esac
   done
-  case "\${path//\\// }" in
+  case "\${typed//\\// }" in
 ${cases.join('\n')}
   esac
   # Behind a flag comes its value, most likely a file.

@@ -46,6 +46,15 @@ export class Place {
     return new Place(this.#document, this, index);
   }
 
+  /** What a path such as `ingress[0].toPorts` leads to. */
+  down(path: string): Place {
+    let place: Place = this;
+    for (const [step] of path.matchAll(/[^.[\]]+/g)) {
+      place = /^\d+$/.test(step) ? place.item(Number(step)) : place.field(step);
+    }
+    return place;
+  }
+
   /** Document and field, as people read it. */
   get text(): string {
     const path = this.#path;

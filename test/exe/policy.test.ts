@@ -86,9 +86,15 @@ describe('validate', () => {
     });
     write('idle.yaml', idle);
     const { code, stdout } = policy(['validate', 'cluster', 'idle.yaml']);
-    expect(stdout).toContain('label "pod-template-hash" is in no identity');
-    expect(stdout).toContain('selects none of the pods');
+    const warnings = 'idle.yaml:1: warning: default/idle: spec';
+    expect(stdout).toContain(`${warnings}.endpointSelector: label "pod-template-hash" is in no`);
+    expect(stdout).toContain(`${warnings}: selects none of the pods`);
     expect(code).toBe(0);
+    const json = JSON.parse(policy(['validate', 'cluster', 'idle.yaml', '-o', 'json']).stdout);
+    expect(json[json.length - 1].warnings[0]).toMatchObject({
+      line: 1,
+      field: 'default/idle: spec.endpointSelector',
+    });
   });
 
   test("a file that is too large for an agent's folder is told of", () => {

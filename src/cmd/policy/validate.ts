@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import { loadDocuments, type ManifestFile } from '../../daemon/policy/documents/manifest.ts';
 import { lintPolicies, type Warning } from '../../daemon/policy/explain/lint.ts';
 import { documentsMax, fileBytesMax, type ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
-import { printable } from '../../k8s/problem.ts';
+import { type Problem, Problems, printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
@@ -15,18 +15,20 @@ import { printOut } from '../terminal.ts';
 import { answering, exitCode } from './options.ts';
 import { manifestConfig, problemLines } from './source.ts';
 
+interface Finding {
+  readonly line?: number;
+  readonly column?: number;
+  readonly field: string;
+  readonly message: string;
+}
+
 interface FileAnswer {
   readonly file: string;
   readonly valid: boolean;
   readonly policies: number;
   readonly objects: number;
-  readonly errors: readonly {
-    readonly line?: number;
-    readonly column?: number;
-    readonly field: string;
-    readonly message: string;
-  }[];
-  readonly warnings: readonly string[];
+  readonly errors: readonly Finding[];
+  readonly warnings: readonly Finding[];
 }
 
 /** An agent refuses it, too: most likely it is being written. */
@@ -40,10 +42,13 @@ export function validate(invocation: Invocation): Promise<number> {
     const config = manifestConfig(invocation);
     const files = loadDocuments(paths, { cluster: config.cluster });
     const parsed = files.flatMap(({ result }) => (result.kind === 'parsed' ? [result] : []));
-    const warnings = lintPolicies(
-      parsed.flatMap((each) => each.policies),
-      parsed.flatMap((each) => each.objects),
-      config,
+    const warnings = Map.groupBy(
+      lintPolicies(
+        parsed.flatMap((each) => each.policies),
+        parsed.flatMap((each) => each.objects),
+        config,
+      ),
+      (each) => each.policy,
     );
     const twice = duplicates(files);
     const answers = files.map((file) => answerOf(file, warnings, twice));
@@ -59,7 +64,7 @@ export function validate(invocation: Invocation): Promise<number> {
 
 function answerOf(
   file: ManifestFile,
-  warnings: readonly Warning[],
+  warnings: ReadonlyMap<ParsedPolicy, readonly Warning[]>,
   twice: ReadonlyMap<string, string>,
 ): FileAnswer {
   const { path, result } = file;
@@ -68,21 +73,20 @@ function answerOf(
     const errors =
       result.kind === 'unreadable'
         ? [{ field: 'file', message: printable(result.reason) }]
-        : result.problems.map(({ line, column, path: field, message }) => ({
-            ...(line === undefined ? {} : { line }),
-            ...(column === undefined ? {} : { column }),
-            field,
-            message,
-          }));
+        : result.problems.map(findingOf);
     return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
   }
   if (result.documents === 0) {
     const errors = [{ field: 'file', message: emptyText }];
     return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
   }
-  const own = new Set(result.policies.map(titleOf));
-  const found = warnings.filter((each) => own.has(each.policy));
-  const again = result.policies.map(titleOf).filter((title) => (twice.get(title) ?? path) !== path);
+  const found = new Problems();
+  for (const each of result.policies) {
+    const first = twice.get(titleOf(each)) ?? path;
+    const [place] = each.places;
+    if (first !== path && place !== undefined) found.add(place, `is in ${first}, too`);
+    for (const warning of warnings.get(each) ?? []) found.add(warning.place, warning.message);
+  }
   return {
     file: name,
     valid: true,
@@ -90,13 +94,19 @@ function answerOf(
     objects: result.objects.length,
     errors: [],
     warnings: [
-      ...tooLarge(path, result.documents),
-      ...result.warnings,
-      ...again.map((title) => `${title}: is in ${printable(twice.get(title) ?? '')}, too`),
-      ...found.map(({ policy, path: field, message }) =>
-        printable(`${policy}: ${field}: ${message}`),
-      ),
+      ...tooLarge(path, result.documents).map((message) => ({ field: 'file', message })),
+      ...result.warnings.map(findingOf),
+      ...found.list.map(findingOf),
     ],
+  };
+}
+
+function findingOf({ line, column, path, message }: Problem): Finding {
+  return {
+    ...(line === undefined ? {} : { line }),
+    ...(column === undefined ? {} : { column }),
+    field: path,
+    message,
   };
 }
 
@@ -137,7 +147,10 @@ function text(file: ManifestFile, answer: FileAnswer | undefined): string {
     : answer.errors.length > 0 && file.result.kind === 'parsed'
       ? answer.errors.map(({ message }) => `${answer.file}: ${message}`)
       : problemLines(file);
-  lines.push(...answer.warnings.map((each) => `${answer.file}: warning: ${each}`));
+  for (const { line, field, message } of answer.warnings) {
+    const where = line === undefined ? answer.file : `${answer.file}:${line}`;
+    lines.push(`${where}: warning: ${field === 'file' ? '' : `${field}: `}${message}`);
+  }
   return `${lines.join('\n')}\n`;
 }
 

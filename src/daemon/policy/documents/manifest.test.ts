@@ -21,7 +21,7 @@ function summary({ path, result }: ManifestFile): string {
   if (result.kind === 'unreadable') return `${name}: ${result.reason}`;
   if (result.kind === 'refused') return `${name}: ${result.problems.map(formatProblem).join()}`;
   const objects = result.objects.map((each) => `${each.kind} ${each.name}`);
-  return `${name}: ${[...objects, ...result.warnings].join()}`;
+  return `${name}: ${[...objects, ...result.warnings.map(formatProblem)].join()}`;
 }
 
 test('files, folders and the standard input, in their order', () => {
@@ -51,7 +51,7 @@ test('files, folders and the standard input, in their order', () => {
   expect(found).toContain('all/a.json: Namespace a');
   expect(found).toContain('all/b.yml: Namespace b');
   expect(found).toContain(
-    'all/below/c.yaml: document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
+    'all/below/c.yaml: line 1: document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
   );
   expect(found.find((each) => each.startsWith('all/folder.yaml/d.yaml: line 1: '))).toBeDefined();
   expect(found.some((each) => each.includes('Namespace e') || each.includes('readme'))).toBe(false);

@@ -208,7 +208,7 @@ export class PolicyReflector implements Disposable {
     const next = revisionOfBatch();
     const rules = this.#install(name, result, next);
     const objects = result.objects.length;
-    const { warnings } = result;
+    const warnings = result.warnings.map(formatProblem);
     table.upsert({ name, rules, objects, revision: next, warnings, status: done });
     this.#inherited.delete(name);
     if (content.kind === 'text') lastGood?.keep(name, content.text);

@@ -11,7 +11,7 @@ import {
 function warningsOf(...documents: object[]): string[] {
   const { policies, objects } = parsedDocuments(documents);
   const warnings = lintPolicies(policies, objects, fixtureOptions);
-  return warnings.map(({ path, message }) => `${path}: ${message}`);
+  return warnings.map(({ place, message }) => `${place.text}: ${message}`);
 }
 
 const pod = podDocument('web', '10.0.0.1');
@@ -35,13 +35,29 @@ describe('warnings', () => {
   test('labels that identities never have', () => {
     const from = { fromEndpoints: [{ matchLabels: { 'pod-template-hash': 'x' } }] };
     expect(warningsOf(pod, cilium({ ingress: [from] }))).toEqual([
-      'spec.ingress[0]: label "pod-template-hash" is in no identity (the label filter drops it): matches no pod',
+      'default/x: spec.ingress[0]: label "pod-template-hash" is in no identity (the label filter drops it): matches no pod',
+    ]);
+  });
+
+  test('peers that are none of the pods, where pods of their namespace are known', () => {
+    const rules = (labels: object) => [{ fromEndpoints: [{ matchLabels: labels }] }];
+    expect(warningsOf(pod, cilium({ ingress: rules({ app: 'wbe' }) }))).toEqual([
+      'default/x: spec.ingress[0]: none of the pods is any:app=["wbe"]&k8s:io.kubernetes.pod.namespace=["default"]: matches nobody yet',
+    ]);
+    const elsewhere = { app: 'wbe', 'io.kubernetes.pod.namespace': 'shop' };
+    expect(warningsOf(pod, cilium({ ingress: rules(elsewhere) }))).toEqual([]);
+    expect(warningsOf(pod, cilium({ ingress: rules({ 'reserved:host': '' }) }))).toEqual([]);
+  });
+
+  test('an empty list of peers', () => {
+    expect(warningsOf(pod, cilium({ ingress: [{ fromEndpoints: [] }] }))).toEqual([
+      'default/x: spec.ingress[0]: fromEndpoints is empty: matches nobody',
     ]);
   });
 
   test('a subject that is none of the pods, if there are pods', () => {
     const idle = cilium({ endpointSelector: { matchLabels: { app: 'gone' } }, ingress: [] });
-    expect(warningsOf(pod, idle)).toEqual(['spec: selects none of the pods']);
+    expect(warningsOf(pod, idle)).toEqual(['default/x: spec: selects none of the pods']);
     expect(warningsOf(idle)).toEqual([]);
   });
 
@@ -61,7 +77,7 @@ describe('warnings', () => {
       kind: 'CiliumClusterwideNetworkPolicy',
       metadata: { name: 'x' },
     };
-    expect(warningsOf(pod, clusterwide)).toEqual(['spec: selects none of the pods']);
+    expect(warningsOf(pod, clusterwide)).toEqual(['x: spec: selects none of the pods']);
   });
 
   test('references to what is not there', () => {
@@ -73,7 +89,7 @@ describe('warnings', () => {
       spec: { externalCIDRs: ['192.0.2.0/24'] },
     };
     expect(warningsOf(cilium({ ingress: [from] }))).toEqual([
-      'spec.ingress[0]: CiliumCIDRGroup "offices" is not among the documents: matches nobody until it is there',
+      'default/x: spec.ingress[0]: CiliumCIDRGroup "offices" is not among the documents: matches nobody until it is there',
     ]);
     expect(warningsOf(cilium({ ingress: [from] }), group)).toEqual([]);
   });
@@ -89,7 +105,7 @@ describe('warnings', () => {
       { action: 'Pass', ...everybody },
     ]);
     expect(warningsOf(covered)).toEqual([
-      'spec.ingress[1]: is never reached: ingress[0] covers it',
+      'a: spec.ingress[1]: is never reached: ingress[0] covers it',
     ]);
     expect(warningsOf(needed)).toEqual([]);
   });
@@ -98,19 +114,19 @@ describe('warnings', () => {
     const from = { fromEndpoints: [{ matchLabels: { app: 'web' } }] };
     const both = cilium({ ingress: [from], ingressDeny: [{ fromEndpoints: [{}] }] });
     expect(warningsOf(both)).toEqual([
-      'spec.ingress[0]: is never reached: ingressDeny[0] covers it',
+      'default/x: spec.ingress[0]: is never reached: ingressDeny[0] covers it',
     ]);
   });
 
   test('equal priorities, where the same pods can be meant', () => {
     const rules = [{ action: 'Deny', ...everybody }];
     expect(warningsOf(tiered('a', 'web', rules), tiered('b', 'web', rules))).toEqual([
-      'spec.priority: has the tier and priority 7 of a, and selects the same pods: the name decides which comes first',
+      'b: spec.priority: has the tier and priority 7 of a, and selects the same pods: the name decides which comes first',
     ]);
     expect(warningsOf(tiered('a', 'web', rules), tiered('b', 'db', rules))).toEqual([]);
     const many = Array.from({ length: 20 }, (_, at) => tiered(`p${at}`, 'web', rules));
     const warnings = warningsOf(...many);
     expect(warnings).toHaveLength(101);
-    expect(warnings.at(-1)).toBe('spec.priority: of equal tier and priority: and more');
+    expect(warnings.at(-1)).toMatch(/^p\d+: spec.priority: of equal tier and priority: and more$/);
   });
 });

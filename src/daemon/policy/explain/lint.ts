@@ -5,6 +5,7 @@
  */
 
 import type { ClusterObject } from '../../../k8s/object.ts';
+import type { Place } from '../../../k8s/place.ts';
 import { quote } from '../../../k8s/problem.ts';
 import type { Label } from '../../identity/table.ts';
 import { isNamed } from '../compile/resolve.ts';
@@ -30,10 +31,8 @@ import { canOverlap, equalPriorities, unseenWords } from './equal-priorities.ts'
 import { type ManifestConfig, manifestModel } from './offline-model.ts';
 
 export interface Warning {
-  /** `Kind namespace/name` of the policy. */
-  readonly policy: string;
-  /** Where in it; empty for all of it. */
-  readonly path: string;
+  readonly policy: ParsedPolicy;
+  readonly place: Place;
   readonly message: string;
 }
 
@@ -48,33 +47,37 @@ export function lintPolicies(
   options: LintOptions,
 ): Warning[] {
   const warnings: Warning[] = [];
+  const sets = podLabels(objects, options);
   for (const policy of policies) {
-    const title = `${policy.kind} ${policyTitle(policy)}`;
     for (const [index, rule] of policy.rules.entries()) {
-      const spec = policy.rules.length === 1 ? 'spec' : `rule ${index}`;
+      const spec = policy.places[index];
+      if (spec === undefined) continue;
       const add = (path: string, message: string) =>
-        warnings.push({ policy: title, path: path === '' ? spec : `${spec}.${path}`, message });
-      lintLabels(rule, options, add);
+        warnings.push({ policy, place: spec.down(path), message });
+      lintLabels(rule, subjectFields[policy.kind], options, add);
       lintReferences(rule, objects, add);
       lintReach(rule, add);
+      lintPeers(rule, sets, options, add);
+      if (isIdle(rule, sets)) add('', 'selects none of the pods');
     }
   }
-  warnings.push(...idleRules(policies, objects, options));
-  warnings.push(...sameOrder(policies, objects, options));
+  warnings.push(...sameOrder(policies, sets));
   return warnings;
 }
 
+/** The path is one within the rule; empty for all of it. */
 type Add = (path: string, message: string) => void;
 
-function policyTitle({ namespace, name }: ParsedPolicy): string {
-  return namespace === '' ? name : `${namespace}/${name}`;
-}
+const subjectFields: Readonly<Record<ParsedPolicy['kind'], string>> = {
+  CiliumNetworkPolicy: 'endpointSelector',
+  CiliumClusterwideNetworkPolicy: 'endpointSelector',
+  NetworkPolicy: 'podSelector',
+  ClusterNetworkPolicy: 'subject',
+};
 
-function lintLabels(rule: Rule, { keepsLabel }: LintOptions, add: Add): void {
-  const check = (path: string, { requirements }: Selector) => {
-    for (const { source, key, operator } of requirements) {
-      if (source !== 'any' && source !== 'k8s') continue;
-      if (key === namespaceLabelKey || keepsLabel({ source: 'k8s', key, value: '' })) continue;
+function lintLabels(rule: Rule, subjectField: string, options: LintOptions, add: Add): void {
+  const check = (path: string, selector: Selector) => {
+    for (const { key, operator } of droppedLabels(selector, options)) {
       const effect = operator === 'In' || operator === 'Exists' ? 'no pod' : 'every pod';
       const shown = key.startsWith(namespaceLabelsPrefix)
         ? `namespace label ${quote(key.slice(namespaceLabelsPrefix.length))}`
@@ -82,7 +85,7 @@ function lintLabels(rule: Rule, { keepsLabel }: LintOptions, add: Add): void {
       add(path, `${shown} is in no identity (the label filter drops it): matches ${effect}`);
     }
   };
-  if (rule.subjectKind === 'endpoint') check('endpointSelector', rule.subject);
+  if (rule.subjectKind === 'endpoint') check(subjectField, rule.subject);
   for (const direction of directions) {
     for (const { path, peers, requires } of rule[direction] ?? []) {
       for (const peer of peers === 'any' ? [] : peers) {
@@ -91,6 +94,16 @@ function lintLabels(rule: Rule, { keepsLabel }: LintOptions, add: Add): void {
       for (const each of requires) check(path, each);
     }
   }
+}
+
+/** Requirements of labels that no identity has. */
+function droppedLabels({ requirements }: Selector, { keepsLabel }: LintOptions): Requirement[] {
+  return requirements.filter(
+    ({ source, key }) =>
+      (source === 'any' || source === 'k8s') &&
+      key !== namespaceLabelKey &&
+      !keepsLabel({ source: 'k8s', key, value: '' }),
+  );
 }
 
 function lintReferences(rule: Rule, objects: readonly ClusterObject[], add: Add): void {
@@ -172,24 +185,50 @@ function coversPort(outer: PortMatch, inner: PortMatch): boolean {
   return outer.first <= inner.first && inner.last <= outer.last;
 }
 
-/** Rules that select none of the pods. Of a namespace without pods in the documents nothing is known. */
-function idleRules(
-  policies: readonly ParsedPolicy[],
-  objects: readonly ClusterObject[],
-  options: LintOptions,
-): Warning[] {
-  const sets = podLabels(objects, options);
-  return policies.flatMap((policy) =>
-    policy.rules.flatMap((rule, index): Warning[] => {
-      if (rule.subjectKind === 'node') return [];
-      const where = namespacesOf(rule.subject);
-      const known = sets.filter((labels) => selects(where, labels));
-      if (known.length === 0 || known.some((labels) => selects(rule.subject, labels))) return [];
-      const path = policy.rules.length === 1 ? 'spec' : `rule ${index}`;
-      const message = 'selects none of the pods';
-      return [{ policy: `${policy.kind} ${policyTitle(policy)}`, path, message }];
-    }),
-  );
+/** Whether a rule selects none of the pods. */
+function isIdle({ subjectKind, subject }: Rule, sets: readonly LabelSet[]): boolean {
+  return subjectKind === 'endpoint' && selectsNone(subject, sets);
+}
+
+/** Of a namespace without pods in the documents nothing is known. */
+function selectsNone(selector: Selector, sets: readonly LabelSet[]): boolean {
+  const where = namespacesOf(selector);
+  const known = sets.filter((labels) => selects(where, labels));
+  return known.length > 0 && !known.some((labels) => selects(selector, labels));
+}
+
+/** Peers that are nobody, for ever or now. */
+function lintPeers(rule: Rule, sets: readonly LabelSet[], options: LintOptions, add: Add): void {
+  for (const direction of directions) {
+    for (const { path, peers, written } of rule[direction] ?? []) {
+      const empty = emptyPeerFields(written);
+      if (peers.length === 0 && empty.length > 0) {
+        add(path, `${empty.join(', ')} is empty: matches nobody`);
+      }
+      for (const peer of peers === 'any' ? [] : peers) {
+        if (peer.kind !== 'labels' || !isAboutPods(peer.selector)) continue;
+        if (droppedLabels(peer.selector, options).length > 0) continue;
+        if (selectsNone(peer.selector, sets)) {
+          add(path, `none of the pods is ${peer.selector.key}: matches nobody yet`);
+        }
+      }
+    }
+  }
+}
+
+function emptyPeerFields(written: string): string[] {
+  const fields: Readonly<Record<string, unknown>> = JSON.parse(written);
+  return Object.keys(fields).filter((name) => {
+    const value = fields[name];
+    return (
+      /^(from|to)/.test(name) && name !== 'toPorts' && Array.isArray(value) && value.length === 0
+    );
+  });
+}
+
+/** Other sources of labels are of what no Pod object tells. */
+function isAboutPods({ requirements }: Selector): boolean {
+  return requirements.every(({ source }) => source === 'any' || source === 'k8s');
 }
 
 /** What of a selector is about namespaces. */
@@ -211,26 +250,26 @@ function podLabels(objects: readonly ClusterObject[], options: LintOptions): Lab
 const equalPairsMax = 100;
 
 /** Where there are pods, only subjects that select the same of them count. */
-function sameOrder(
-  policies: readonly ParsedPolicy[],
-  objects: readonly ClusterObject[],
-  options: LintOptions,
-): Warning[] {
-  const sets = podLabels(objects, options);
+function sameOrder(policies: readonly ParsedPolicy[], sets: readonly LabelSet[]): Warning[] {
   const rules = policies.flatMap((policy) =>
-    policy.rules.map((rule) => ({ name: policy.name, kind: policy.kind, rule })),
+    policy.rules.map((rule) => ({ name: policy.name, policy, rule })),
   );
   const overlap = sets.length === 0 ? canOverlap : overlapWithin(sets);
   const { pairs, unseen } = equalPriorities(rules, overlap, equalPairsMax);
-  const path = 'spec.priority';
-  const warnings = pairs.map(({ one, other }) => ({
-    policy: `${one.kind} ${one.name}`,
-    path,
-    message: `has the tier and priority ${one.rule.priority} of ${other.name}, and selects the same pods: the name decides which comes first`,
-  }));
-  if (unseen !== undefined) {
-    const message = `of equal tier and priority: ${unseenWords[unseen]}`;
-    warnings.push({ policy: 'ClusterNetworkPolicy', path, message });
+  const warnings: Warning[] = [];
+  const add = ({ policy }: (typeof rules)[number], message: string) => {
+    const [spec] = policy.places;
+    if (spec !== undefined) warnings.push({ policy, place: spec.field('priority'), message });
+  };
+  for (const { one, other } of pairs) {
+    add(
+      one,
+      `has the tier and priority ${one.rule.priority} of ${other.name}, and selects the same pods: the name decides which comes first`,
+    );
+  }
+  const last = pairs.at(-1)?.one ?? rules.find(({ rule }) => rule.tier !== 'network');
+  if (unseen !== undefined && last !== undefined) {
+    add(last, `of equal tier and priority: ${unseenWords[unseen]}`);
   }
   return warnings;
 }

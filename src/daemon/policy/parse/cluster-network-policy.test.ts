@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { formatProblem } from '../../../k8s/problem.ts';
 import {
   clusterPolicy,
   expression,
@@ -125,8 +126,8 @@ describe('ClusterNetworkPolicy', () => {
   test('what is not known is said', () => {
     const document = clusterPolicy({ ingress: [{ action: 'Pass', from: [{ stars: {} }] }] });
     const result = parseDocuments(JSON.stringify(document));
-    expect(result.kind === 'parsed' && result.warnings).toEqual([
-      'foo: spec.ingress[0]: a peer of a kind not known here ("stars") makes the rule deny everything',
+    expect(result.kind === 'parsed' && result.warnings.map(formatProblem)).toEqual([
+      'line 1: foo: spec.ingress[0]: a peer of a kind not known here ("stars") makes the rule deny everything',
     ]);
   });
 

@@ -9,10 +9,9 @@ import { isPortName } from '../../../k8s/name.ts';
 import type { Place } from '../../../k8s/place.ts';
 import { type Problems, quote, suggest } from '../../../k8s/problem.ts';
 import { formatSelector } from '../format-selector.ts';
-import type { Action, Direction, PortMatch, RuleItem } from '../rule.ts';
+import type { Action, Direction, PortMatch, Rule, RuleItem } from '../rule.ts';
 import { parseCidr, type WrittenPeer } from './cidr.ts';
 import { nodesByLabels, type PodSelector, podsOfNamespaces } from './kube-selector.ts';
-import type { ParsedSpec } from './network-policy.ts';
 import { formatWrittenPort, protocolNumbers, type WrittenPort } from './ports.ts';
 import { refuseUnsupported } from './proxy.ts';
 
@@ -32,14 +31,16 @@ const peerChoices: Readonly<Record<Direction, readonly string[]>> = {
   egress: ['namespaces', 'pods', 'nodes', 'networks', 'domainNames'],
 };
 
-/** The rule is undefined (and there are problems) if anything in it cannot be carried out. */
-export function parseClusterNetworkPolicy(document: FieldReader): ParsedSpec {
+/** Undefined, and there are problems, if anything in it cannot be carried out. */
+export function parseClusterNetworkPolicy(
+  document: FieldReader,
+  warnings: Problems,
+): Rule | undefined {
   const { problems } = document;
   const before = problems.count;
   const names = ['tier', 'priority', 'subject', 'ingress', 'egress'];
   const spec = document.require('spec') ? document.object('spec', names) : undefined;
-  if (spec === undefined) return { rule: undefined, warnings: [] };
-  const warnings: string[] = [];
+  if (spec === undefined) return undefined;
   const tier = spec.require('tier') ? spec.choice('tier', ['Admin', 'Baseline']) : undefined;
   const priority = spec.require('priority') ? spec.integer('priority', 0, priorityMax) : undefined;
   const subject = parseSubject(spec);
@@ -51,12 +52,12 @@ export function parseClusterNetworkPolicy(document: FieldReader): ParsedSpec {
   const egress = section('egress');
   const isWrong = problems.count > before;
   if (isWrong || tier === undefined || priority === undefined || subject === undefined) {
-    return { rule: undefined, warnings: [] };
+    return undefined;
   }
   if (ingress === undefined && egress === undefined) {
-    warnings.push('spec has neither ingress nor egress and no effect');
+    warnings.add(spec.place, 'has neither ingress nor egress and no effect');
   }
-  const rule = {
+  return {
     tier: tiers[tier],
     priority,
     subjectKind: 'endpoint',
@@ -66,8 +67,7 @@ export function parseClusterNetworkPolicy(document: FieldReader): ParsedSpec {
     defaultDeny: { ingress: false, egress: false },
     ingress,
     egress,
-  } as const;
-  return { rule, warnings };
+  };
 }
 
 function parseSubject(spec: FieldReader): PodSelector | undefined {
@@ -100,7 +100,7 @@ interface ItemSource {
   readonly index: number;
   readonly direction: Direction;
   readonly spec: FieldReader;
-  readonly warnings: string[];
+  readonly warnings: Problems;
 }
 
 function parseItem(source: ItemSource): RuleItem | undefined {
@@ -130,8 +130,7 @@ function parseItem(source: ItemSource): RuleItem | undefined {
     const what = peers.unknown.length > 0 ? 'peer' : 'protocol';
     const effect = closed.action === 'allow' ? 'matches nothing' : 'makes the rule deny everything';
     const which = peers.unknown.length > 0 ? ` (${peers.unknown.join('; ')})` : '';
-    const where = `spec.${direction}[${index}]`;
-    warnings.push(`${where}: a ${what} of a kind not known here${which} ${effect}`);
+    warnings.add(place, `a ${what} of a kind not known here${which} ${effect}`);
   }
   return {
     path: `${direction}[${index}]`,

@@ -37,7 +37,11 @@ describe('documents', () => {
       labels: { a: 'b' },
       annotations: {},
     };
-    const { rules, ...policy } = policyOf({ ...ingress({}), metadata, status: { conditions: [] } });
+    const { rules, places, ...policy } = policyOf({
+      ...ingress({}),
+      metadata,
+      status: { conditions: [] },
+    });
     expect(policy).toEqual({
       kind: 'CiliumNetworkPolicy',
       namespace: 'x',
@@ -45,6 +49,7 @@ describe('documents', () => {
       uid: '1-2',
     });
     expect(rules).toHaveLength(1);
+    expect(places.map((place) => place.text)).toEqual(['x/a.b: spec']);
     expect(policyOf(ccnp({ endpointSelector: {}, ingress: [] })).namespace).toBe('');
   });
 
@@ -298,21 +303,21 @@ describe('kinds that have nothing to do with policy', () => {
   const skipped = (document: unknown) => {
     const text = typeof document === 'string' ? document : JSON.stringify(document);
     const result = parseDocuments(text, { otherKinds: 'skip' });
-    return result.kind === 'parsed' ? result.warnings : result.problems.map(formatProblem);
+    return (result.kind === 'parsed' ? result.warnings : result.problems).map(formatProblem);
   };
 
   test.each([
     [
       { apiVersion: 'apps/v1', kind: 'Deployment' },
-      'document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
+      'line 1: document 1: kind "Deployment" of "apps/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
     [
       { apiVersion: 'crd.projectcalico.org/v1', kind: 'NetworkPolicy' },
-      'document 1: kind "NetworkPolicy" of "crd.projectcalico.org/v1" has no part in policy: skipped here, refused in an agent\'s folder',
+      'line 1: document 1: kind "NetworkPolicy" of "crd.projectcalico.org/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
     [
       { apiVersion: 'serving.knative.dev/v1', kind: 'Service' },
-      'document 1: kind "Service" of "serving.knative.dev/v1" has no part in policy: skipped here, refused in an agent\'s folder',
+      'line 1: document 1: kind "Service" of "serving.knative.dev/v1" has no part in policy: skipped here, refused in an agent\'s folder',
     ],
   ])('%j is skipped', (document, expected) => expect(skipped(document)).toEqual([expected]));
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { formatProblem } from '../../../k8s/problem.ts';
 import {
   at,
   expression,
@@ -113,8 +114,8 @@ describe('NetworkPolicy', () => {
   test('a section without effect is said so', () => {
     const document = networkPolicy({ policyTypes: ['Egress'], ingress: [{}] });
     const result = parseDocuments(JSON.stringify(document), { source: 'a.yaml' });
-    expect(result.kind === 'parsed' && result.warnings).toEqual([
-      'a.yaml: ns/foo: spec.ingress has no effect: policyTypes does not name it',
+    expect(result.kind === 'parsed' && result.warnings.map(formatProblem)).toEqual([
+      'a.yaml: line 1: ns/foo: spec.ingress: has no effect: policyTypes does not name it',
     ]);
   });
 

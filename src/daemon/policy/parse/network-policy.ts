@@ -5,8 +5,8 @@
 
 import { FieldReader } from '../../../k8s/field.ts';
 import { isPortName } from '../../../k8s/name.ts';
-import { quote, suggest } from '../../../k8s/problem.ts';
-import type { Direction, PortMatch, Rule, RuleItem } from '../rule.ts';
+import { type Problems, quote, suggest } from '../../../k8s/problem.ts';
+import { type Direction, directions, type PortMatch, type Rule, type RuleItem } from '../rule.ts';
 import { parseIpBlock, type WrittenPeer } from './cidr.ts';
 import { podsOfNamespace, podsOfNamespaces } from './kube-selector.ts';
 import { formatWrittenPort, protocolNumbers } from './ports.ts';
@@ -17,18 +17,17 @@ const portsMax = 1000;
 const policyTypes = ['Ingress', 'Egress'] as const;
 const protocols = ['TCP', 'UDP', 'SCTP'] as const;
 
-export interface ParsedSpec {
-  readonly rule: Rule | undefined;
-  readonly warnings: readonly string[];
-}
-
-/** The rule is undefined (and there are problems) if anything in it cannot be carried out. */
-export function parseNetworkPolicy(document: FieldReader, namespace: string): ParsedSpec {
+/** Undefined, and there are problems, if anything in it cannot be carried out. */
+export function parseNetworkPolicy(
+  document: FieldReader,
+  namespace: string,
+  warnings: Problems,
+): Rule | undefined {
   const { problems } = document;
   const before = problems.count;
   const names = ['podSelector', 'policyTypes', 'ingress', 'egress'];
   const spec = document.require('spec') ? document.object('spec', names) : undefined;
-  if (spec === undefined) return { rule: undefined, warnings: [] };
+  if (spec === undefined) return undefined;
   const subject = spec.require('podSelector', '{} means every pod of the namespace')
     ? podsOfNamespace(spec, 'podSelector', namespace)
     : undefined;
@@ -43,23 +42,21 @@ export function parseNetworkPolicy(document: FieldReader, namespace: string): Pa
   };
   const ingress = section('ingress');
   const egress = section('egress');
-  if (problems.count > before || subject === undefined) return { rule: undefined, warnings: [] };
-  const unused = (['ingress', 'egress'] as const).filter(
-    (direction) => spec.has(direction) && !types.has(direction),
-  );
+  if (problems.count > before || subject === undefined) return undefined;
+  for (const direction of directions) {
+    if (!spec.has(direction) || types.has(direction)) continue;
+    warnings.add(spec.at(direction), 'has no effect: policyTypes does not name it');
+  }
   return {
-    rule: {
-      tier: 'network',
-      priority: 0,
-      subjectKind: 'endpoint',
-      subject: subject.selector,
-      description: undefined,
-      labels: [],
-      defaultDeny: { ingress: ingress !== undefined, egress: egress !== undefined },
-      ingress,
-      egress,
-    },
-    warnings: unused.map((each) => `spec.${each} has no effect: policyTypes does not name it`),
+    tier: 'network',
+    priority: 0,
+    subjectKind: 'endpoint',
+    subject: subject.selector,
+    description: undefined,
+    labels: [],
+    defaultDeny: { ingress: ingress !== undefined, egress: egress !== undefined },
+    ingress,
+    egress,
   };
 }
 

@@ -13,7 +13,8 @@ const policy = (spec: unknown) => `${head()},"spec":${JSON.stringify(spec)}}`;
 
 /** Every result is whole, printable and says a reason for what it refuses. */
 function check(result: ParseResult): void {
-  const texts = result.kind === 'refused' ? result.problems.map(formatProblem) : result.warnings;
+  const found = result.kind === 'refused' ? result.problems : result.warnings;
+  const texts = found.map(formatProblem);
   if (result.kind === 'refused') expect(texts.length).toBeGreaterThan(0);
   for (const text of texts) expect(text).not.toMatch(/[\p{Cc}\u2028\u2029]/u);
   if (result.kind === 'refused') return;

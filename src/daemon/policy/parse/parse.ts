@@ -10,10 +10,11 @@ import { FieldReader, isFields } from '../../../k8s/field.ts';
 import { type Metadata, parseMetadata } from '../../../k8s/metadata.ts';
 import type { ClusterObject, ClusterObjectKind } from '../../../k8s/object.ts';
 import { parseObject } from '../../../k8s/parse-object.ts';
-import { type Problem, Problems, printable, quote, suggest } from '../../../k8s/problem.ts';
+import type { Place } from '../../../k8s/place.ts';
+import { type Problem, Problems, quote, suggest } from '../../../k8s/problem.ts';
 import type { PolicyKind, Rule } from '../rule.ts';
 import { parseClusterNetworkPolicy } from './cluster-network-policy.ts';
-import { type ParsedSpec, parseNetworkPolicy } from './network-policy.ts';
+import { parseNetworkPolicy } from './network-policy.ts';
 import { parseRule } from './rule.ts';
 import { policyFields, rulesFields } from './schema.ts';
 
@@ -23,7 +24,6 @@ export const fileBytesMax = 1024 * 1024;
 export const documentsMax = 2000;
 const fileLimits: DocumentLimits = { bytesMax: fileBytesMax, documentsMax, nodesMax: 200_000 };
 const specsMax = 1000;
-const warningsMax = 100;
 
 export interface ParsedPolicy {
   readonly kind: PolicyKind;
@@ -33,6 +33,8 @@ export interface ParsedPolicy {
   readonly uid: string | undefined;
   /** `spec`, then the entries of `specs`. */
   readonly rules: readonly Rule[];
+  /** Where each of these rules stands in its file. */
+  readonly places: readonly Place[];
 }
 
 export type ParseResult =
@@ -43,7 +45,7 @@ export type ParseResult =
       /** 0 for a file without any, such as one that is being written. */
       readonly documents: number;
       /** What was read as it is written and is hardly meant so. */
-      readonly warnings: readonly string[];
+      readonly warnings: readonly Problem[];
     }
   | { readonly kind: 'refused'; readonly problems: readonly Problem[] };
 
@@ -64,7 +66,7 @@ interface Context {
   readonly problems: Problems;
   readonly policies: ParsedPolicy[];
   readonly objects: ClusterObject[];
-  readonly warnings: string[];
+  readonly warnings: Problems;
   /** Kind, namespace and name of what the file has already. */
   readonly seen: Set<string>;
 }
@@ -78,16 +80,20 @@ export function parseDocuments(text: string, options: ParseOptions = {}): ParseR
     problems,
     policies: [],
     objects: [],
-    warnings: [],
+    warnings: new Problems(options.source),
     seen: new Set(),
   };
   const documents = readDocuments(text, options.limits ?? fileLimits, listKinds, problems);
   for (const entry of documents) parseDocument(entry, context);
   if (problems.count > 0) return { kind: 'refused', problems: problems.list };
-  const { policies, objects } = context;
-  const source = options.source === undefined ? '' : `${printable(options.source)}: `;
-  const warnings = context.warnings.map((each) => `${source}${each}`);
-  return { kind: 'parsed', policies, objects, documents: documents.length, warnings };
+  const { policies, objects, warnings } = context;
+  return {
+    kind: 'parsed',
+    policies,
+    objects,
+    documents: documents.length,
+    warnings: warnings.list,
+  };
 }
 
 interface KindShape {
@@ -190,12 +196,8 @@ function kindOf(
   const isLegacy = kind === 'NetworkPolicy' && groupOf(apiVersion) === 'extensions';
   const isNamed = typeof kind === 'string' && typeof apiVersion === 'string';
   if (skipsOthers && isOther && isNamed && !isLegacy) {
-    if (warnings.length < warningsMax) {
-      const message = `kind ${quote(kind)} of ${quote(apiVersion)} has no part in policy: skipped here, refused in an agent's folder`;
-      warnings.push(
-        printable(`${place.text}: ${message}${isKind(kind) ? '' : suggest(kind, kindNames)}`),
-      );
-    }
+    const message = `kind ${quote(kind)} of ${quote(apiVersion)} has no part in policy: skipped here, refused in an agent's folder`;
+    warnings.add(place, `${message}${isKind(kind) ? '' : suggest(kind, kindNames)}`);
     return undefined;
   }
   if (isKind(kind)) {
@@ -222,12 +224,16 @@ function parseContent(kind: Kind, object: FieldReader, metadata: Metadata, conte
     case 'CiliumClusterwideNetworkPolicy':
       addPolicy(kind, metadata, parseSpecs(object, metadata.namespace, context), context);
       return;
-    case 'NetworkPolicy':
-      addSpec(kind, object, metadata, parseNetworkPolicy(object, metadata.namespace), context);
+    case 'NetworkPolicy': {
+      const rule = parseNetworkPolicy(object, metadata.namespace, context.warnings);
+      addPolicy(kind, metadata, placed(rule, object.at('spec')), context);
       return;
-    case 'ClusterNetworkPolicy':
-      addSpec(kind, object, metadata, parseClusterNetworkPolicy(object), context);
+    }
+    case 'ClusterNetworkPolicy': {
+      const rule = parseClusterNetworkPolicy(object, context.warnings);
+      addPolicy(kind, metadata, placed(rule, object.at('spec')), context);
       return;
+    }
     default: {
       const parsed = parseObject(kind, object, metadata);
       if (parsed !== undefined) context.objects.push(parsed);
@@ -235,40 +241,33 @@ function parseContent(kind: Kind, object: FieldReader, metadata: Metadata, conte
   }
 }
 
-function addSpec(
-  kind: PolicyKind,
-  object: FieldReader,
-  metadata: Metadata,
-  { rule, warnings }: ParsedSpec,
-  context: Context,
-): void {
-  addPolicy(kind, metadata, rule === undefined ? [] : [rule], context);
-  const room = warningsMax - context.warnings.length;
-  const texts = warnings.slice(0, room).map((each) => printable(`${object.place.text}: ${each}`));
-  context.warnings.push(...texts);
+interface PlacedRule {
+  readonly rule: Rule;
+  readonly place: Place;
+}
+
+function placed(rule: Rule | undefined, place: Place): PlacedRule[] {
+  return rule === undefined ? [] : [{ rule, place }];
 }
 
 function addPolicy(
   kind: PolicyKind,
   { namespace, name, uid }: Metadata,
-  rules: readonly Rule[],
+  placedRules: readonly PlacedRule[],
   { policies }: Context,
 ): void {
-  policies.push({ kind, namespace, name, uid, rules });
+  const rules = placedRules.map(({ rule }) => rule);
+  const places = placedRules.map(({ place }) => place);
+  policies.push({ kind, namespace, name, uid, rules, places });
 }
 
-function parseSpecs(object: FieldReader, namespace: string, context: Context): Rule[] {
+function parseSpecs(object: FieldReader, namespace: string, context: Context): PlacedRule[] {
   const { problems, cluster } = context;
   const scope = { namespace, cluster };
-  const rules: Rule[] = [];
-  if (object.has('spec')) {
-    const rule = parseRule(object.fields['spec'], object.at('spec'), scope, problems);
-    if (rule !== undefined) rules.push(rule);
-  }
-  const specs = object.each('specs', specsMax, (each, place) =>
-    parseRule(each, place, scope, problems),
-  );
-  rules.push(...(specs ?? []));
+  const parse = (value: unknown, place: Place) =>
+    placed(parseRule(value, place, scope, problems), place);
+  const rules = object.has('spec') ? parse(object.fields['spec'], object.at('spec')) : [];
+  rules.push(...(object.each('specs', specsMax, parse)?.flat() ?? []));
   const isEmpty = Array.isArray(object.fields['specs']) && object.fields['specs'].length === 0;
   if (!object.has('spec') && (!object.has('specs') || isEmpty)) {
     problems.add(object.place, 'has neither spec nor specs');
