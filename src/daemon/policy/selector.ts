@@ -144,12 +144,12 @@ function requirementKey(each: Requirement): string {
 }
 
 /** True if every requirement holds. As in Kubernetes, NotIn holds where the label is absent. */
-export function selects(selector: Selector, labels: LabelSet): boolean {
-  return matcherOf(selector)(labels);
+export function selects({ requirements }: Selector, labels: LabelSet): boolean {
+  return matcherOf(requirements)(labels);
 }
 
 /** `selects` for many label sets. */
-export function matcherOf({ requirements }: Selector): (labels: LabelSet) => boolean {
+export function matcherOf(requirements: readonly Requirement[]): (labels: LabelSet) => boolean {
   const tests = requirements.map(testOf);
   return (labels) => {
     for (const test of tests) if (!holds(test, labels)) return false;
@@ -190,17 +190,31 @@ function holds({ source, key, wanted, isNegative }: Test, labels: LabelSet): boo
   return isNegative;
 }
 
+/** How the peers of a selector are found. */
+export interface Anchors {
+  /** `key=value`: every selected peer has one of them, under some source. */
+  readonly texts: readonly string[];
+  /** Whether a peer that has one is selected. */
+  readonly matches: (labels: LabelSet) => boolean;
+}
+
 /**
- * Texts `key=value` of which every selected peer must have one, or undefined. They narrow the search:
- * the fewest, and the namespace and the cluster only if there is nothing else, for many share them.
+ * Undefined if every peer has to be looked at. Anchors narrow the search: the fewest, and the
+ * namespace and the cluster only if there is nothing else, for many share them.
  */
-export function anchorsOf(selector: Selector): readonly string[] | undefined {
+export function anchorsOf({ requirements }: Selector): Anchors | undefined {
   let best: Requirement | undefined;
-  for (const each of selector.requirements) {
+  for (const each of requirements) {
     if (each.operator !== 'In') continue;
     if (best === undefined || anchorCost(each) < anchorCost(best)) best = each;
   }
-  return best?.values.map((value) => `${best.key}=${value}`);
+  if (best === undefined) return undefined;
+  const { key, values, source } = best;
+  const isProven = source === 'any';
+  return {
+    texts: values.map((value) => `${key}=${value}`),
+    matches: matcherOf(isProven ? requirements.filter((each) => each !== best) : requirements),
+  };
 }
 
 function anchorCost({ source, key, values }: Requirement): number {

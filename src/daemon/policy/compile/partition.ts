@@ -27,6 +27,10 @@ interface Class<S extends Membership> extends MemberClass<S> {
   readonly members: Set<number>;
   /** Of the selectors. */
   signature: number;
+  /** The signature that the class is found by: an older one until the next search. */
+  filedUnder: number;
+  /** Members that the selector which is being added selects. */
+  selected: number;
   /** Another class that happens to have the same signature. */
   twin: Class<S> | undefined;
 }
@@ -42,6 +46,8 @@ export class Partition<S extends Membership> {
   readonly #byMember = new Map<number, Class<S>>();
   readonly #bySelector = new Map<S, Set<Class<S>>>();
   readonly #bySignature = new Map<number, Class<S>>();
+  /** Classes that are filed under an old signature; some may be gone. */
+  readonly #misfiled = new Set<Class<S>>();
   /** Class of a member at the last flush, for those that something happened to since. */
   readonly #before = new Map<number, Class<S> | undefined>();
 
@@ -59,13 +65,15 @@ export class Partition<S extends Membership> {
 
   /** The selector tells its members from the others from now on. */
   addSelector(selector: S): void {
-    const sizes = new Map<Class<S>, number>();
+    const concerned: Class<S>[] = [];
     for (const member of selector.members) {
       const found = this.#byMember.get(member);
-      if (found !== undefined) sizes.set(found, (sizes.get(found) ?? 0) + 1);
+      if (found !== undefined && found.selected++ === 0) concerned.push(found);
     }
-    for (const [whole, size] of sizes) {
-      if (size === whole.members.size && whole.id !== classNone) this.#select(whole, selector);
+    for (const whole of concerned) {
+      const isAll = whole.selected === whole.members.size;
+      whole.selected = 0;
+      if (isAll && whole.id !== classNone) this.#select(whole, selector);
       else this.#split(whole, commonOf(whole.members, selector.members), selector);
     }
   }
@@ -147,6 +155,8 @@ export class Partition<S extends Membership> {
       selectors: new Set(selectors),
       members: new Set(),
       signature,
+      filedUnder: signature,
+      selected: 0,
       twin: undefined,
     };
     this.#classes.add(made);
@@ -157,6 +167,7 @@ export class Partition<S extends Membership> {
 
   #delete(gone: Class<S>): void {
     this.#unsign(gone);
+    this.#misfiled.delete(gone);
     this.#classes.delete(gone);
     for (const selector of gone.selectors) {
       const classes = this.#bySelector.get(selector);
@@ -166,11 +177,11 @@ export class Partition<S extends Membership> {
   }
 
   #select(whole: Class<S>, selector: S): void {
-    this.#unsign(whole);
     whole.selectors.add(selector);
     whole.signature = (whole.signature + selector.hash) | 0;
     this.#link(selector, whole);
-    this.#sign(whole);
+    // A selector may select thousands of classes, and nobody may ask for most of them.
+    this.#misfiled.add(whole);
   }
 
   #unselect(whole: Class<S>, selector: S): void {
@@ -194,6 +205,7 @@ export class Partition<S extends Membership> {
   }
 
   #find(selectors: ReadonlySet<S>): Class<S> | undefined {
+    this.#refile();
     let each = this.#bySignature.get(signatureOf(selectors));
     while (each !== undefined && !sameSet(each.selectors, selectors)) each = each.twin;
     return each;
@@ -201,6 +213,7 @@ export class Partition<S extends Membership> {
 
   /** The class that has all selectors of another one but this. */
   #without(whole: Class<S>, selector: S): Class<S> | undefined {
+    this.#refile();
     let each = this.#bySignature.get((whole.signature - selector.hash) | 0);
     while (each !== undefined && !isWithout(each.selectors, whole.selectors, selector)) {
       each = each.twin;
@@ -208,17 +221,26 @@ export class Partition<S extends Membership> {
     return each;
   }
 
+  #refile(): void {
+    for (const each of this.#misfiled) {
+      this.#unsign(each);
+      this.#sign(each);
+    }
+    this.#misfiled.clear();
+  }
+
   #sign(made: Class<S>): void {
+    made.filedUnder = made.signature;
     made.twin = this.#bySignature.get(made.signature);
     this.#bySignature.set(made.signature, made);
   }
 
   #unsign(made: Class<S>): void {
-    const { signature, twin } = made;
+    const { filedUnder, twin } = made;
     made.twin = undefined;
-    let each = this.#bySignature.get(signature);
-    if (each === made && twin === undefined) this.#bySignature.delete(signature);
-    else if (each === made && twin !== undefined) this.#bySignature.set(signature, twin);
+    let each = this.#bySignature.get(filedUnder);
+    if (each === made && twin === undefined) this.#bySignature.delete(filedUnder);
+    else if (each === made && twin !== undefined) this.#bySignature.set(filedUnder, twin);
     else {
       while (each !== undefined && each.twin !== made) each = each.twin;
       if (each !== undefined) each.twin = twin;

@@ -89,9 +89,9 @@ export class SelectorCache {
   readonly #selectors = new Map<string, Entry>();
   readonly #selectorsByAnchor = new Map<string, Set<Entry>>();
   readonly #identities = new Map<number, Identity>();
-  readonly #identitiesByLabel = new Map<string, Set<number>>();
+  readonly #identitiesByLabel = new Map<string, Set<Identity>>();
   readonly #sets = new Map<number, Matched>();
-  readonly #setsByLabel = new Map<string, Set<number>>();
+  readonly #setsByLabel = new Map<string, Set<Matched>>();
   /** Address sets where an identity is met. */
   readonly #setsOf = new Map<number, Set<number>>();
   /** How many identities are met in a set. */
@@ -187,7 +187,7 @@ export class SelectorCache {
     this.#identities.set(id, made);
     this.#match(unanchored, made, selectors, false);
     for (const label of labelTexts(labels)) {
-      add(this.#identitiesByLabel, label, id);
+      add(this.#identitiesByLabel, label, made);
       this.#match(label, made, selectors, false);
     }
     if ((this.#setsOf.get(id)?.size ?? 0) > 0) this.#place(made);
@@ -234,7 +234,7 @@ export class SelectorCache {
     const made: Matched = { id: set, labels, parsed: labelSet(labels), selectors: new Set() };
     this.#sets.set(set, made);
     for (const label of labelTexts(labels)) {
-      add(this.#setsByLabel, label, set);
+      add(this.#setsByLabel, label, made);
       this.#match(label, made, made.selectors, true);
     }
     this.#setGroups.place(set, wideOf(made.selectors));
@@ -246,7 +246,7 @@ export class SelectorCache {
     this.#sets.delete(set);
     this.#setGroups.remove(set);
     if (found === undefined) return;
-    for (const label of labelTexts(found.labels)) remove(this.#setsByLabel, label, set);
+    for (const label of labelTexts(found.labels)) remove(this.#setsByLabel, label, found);
     for (const entry of found.selectors) entry.members.delete(set);
   }
 
@@ -268,7 +268,7 @@ export class SelectorCache {
   }
 
   #forget(id: IdentityId, found: Identity): void {
-    for (const label of labelTexts(found.labels)) remove(this.#identitiesByLabel, label, id);
+    for (const label of labelTexts(found.labels)) remove(this.#identitiesByLabel, label, found);
     for (const entry of this.#selectorsOf(found)) entry.members.delete(id);
   }
 
@@ -414,11 +414,11 @@ export class SelectorCache {
 
   #insert(selector: Selector): Entry {
     const found = anchorsOf(selector);
-    const anchors = found ?? [unanchored];
+    const anchors = found?.texts ?? [unanchored];
     const entry: Entry = {
       selector,
       anchors,
-      matches: matcherOf(selector),
+      matches: found?.matches ?? matcherOf(selector.requirements),
       members: new Set(),
       isAddress: isAboutAddress(selector),
       hash: selectorHash(),
@@ -430,17 +430,17 @@ export class SelectorCache {
       add(this.#selectorsByAnchor, anchor, entry);
       const all = entry.isAddress ? this.#sets : this.#identities;
       const byLabel = entry.isAddress ? this.#setsByLabel : this.#identitiesByLabel;
-      const candidates = found === undefined ? all.keys() : (byLabel.get(anchor) ?? []);
-      for (const id of candidates) this.#try(entry, all.get(id));
+      const candidates = found === undefined ? all.values() : (byLabel.get(anchor) ?? []);
+      for (const each of candidates) tryOne(entry, each);
     }
     return entry;
   }
+}
 
-  #try(entry: Entry, candidate: Matched | Identity | undefined): void {
-    if (candidate === undefined || !entry.matches(candidate.parsed)) return;
-    entry.members.add(candidate.id);
-    candidate.selectors?.add(entry);
-  }
+function tryOne(entry: Entry, candidate: Matched | Identity): void {
+  if (!entry.matches(candidate.parsed)) return;
+  entry.members.add(candidate.id);
+  candidate.selectors?.add(entry);
 }
 
 function* valuesOf<T>(map: ReadonlyMap<number, T>, keys: Iterable<number>): IterableIterator<T> {

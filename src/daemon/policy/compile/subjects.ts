@@ -65,7 +65,7 @@ export class Subjects {
       known.uses++;
       return;
     }
-    const matches = matcherOf(selector);
+    const matches = matcherOf(selector.requirements);
     const members = new Set<IdentityId>();
     for (const [id, local] of this.#local) {
       if (!matches(local.labels)) continue;

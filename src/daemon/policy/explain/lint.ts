@@ -278,7 +278,7 @@ function sameOrder(policies: readonly ParsedPolicy[], sets: readonly LabelSet[])
 function overlapWithin(sets: readonly LabelSet[]): (a: Selector, b: Selector) => boolean {
   const known = new Map<string, ReadonlySet<LabelSet>>();
   const selected = (selector: Selector) => {
-    const found = known.get(selector.key) ?? new Set(sets.filter(matcherOf(selector)));
+    const found = known.get(selector.key) ?? new Set(sets.filter(matcherOf(selector.requirements)));
     known.set(selector.key, found);
     return found;
   };
