@@ -31,7 +31,7 @@ import { type IpcacheRow, type IpcacheSource, ipcacheSources } from './table.ts'
 export interface IpcacheInputs {
   readonly endpoints: Table<EndpointRow, EndpointId>;
   readonly addresses: TableView<NodeAddressRow>;
-  readonly objects: TableView<ClusterObjectRow>;
+  readonly objects: Table<ClusterObjectRow>;
   readonly blocks: Table<AddressSetRow>;
   readonly remotePods: Table<RemotePodRow>;
   /** Tells of changes in what `isKnownPeer` says. */
@@ -61,6 +61,7 @@ const nobody = { namespace: '', podName: '', host: false, unroutable: false } as
 export class IpcacheController implements Disposable {
   readonly #table: Table<IpcacheRow>;
   readonly #inputs: IpcacheInputs;
+  readonly #objects;
   readonly #endpoints;
   readonly #blocks;
   readonly #remotePods;
@@ -70,6 +71,11 @@ export class IpcacheController implements Disposable {
   /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
   readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
+  /** What the sources claim that always say all that they claim. */
+  readonly #claimedBy: Record<'host' | 'directory', ReadonlySet<string>> = {
+    host: new Set(),
+    directory: new Set(),
+  };
   /** Prefixes written for an endpoint. */
   readonly #ofEndpoint = new Map<EndpointId, readonly string[]>();
   readonly #subscriptions: Disposable[];
@@ -77,16 +83,17 @@ export class IpcacheController implements Disposable {
   constructor(table: Table<IpcacheRow>, inputs: IpcacheInputs) {
     this.#table = table;
     this.#inputs = inputs;
+    this.#objects = inputs.objects.reader('ipcache controller');
     this.#endpoints = inputs.endpoints.reader('ipcache controller');
     this.#blocks = inputs.blocks.reader('ipcache controller');
     this.#remotePods = inputs.remotePods.reader('ipcache controller');
     this.#claimFixed();
     this.#computeNode();
-    this.#computeNodes();
+    this.#readObjects();
     this.#subscriptions = [
       inputs.endpoints.subscribe(() => this.compute()),
       inputs.addresses.subscribe(() => this.#computeNode()),
-      inputs.objects.subscribe(() => this.#computeNodes()),
+      inputs.objects.subscribe(() => this.#readObjects()),
       inputs.blocks.subscribe(() => this.#computeBlocks()),
       inputs.remotePods.subscribe(() => this.#computeRemotePods()),
       inputs.peers.subscribe(() => this.#waiting.size > 0 && this.#computeRemotePods()),
@@ -95,6 +102,7 @@ export class IpcacheController implements Disposable {
 
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    this.#objects.close();
     this.#endpoints.close();
     this.#blocks.close();
     this.#remotePods.close();
@@ -122,6 +130,11 @@ export class IpcacheController implements Disposable {
   #computeNode(): void {
     const claims = [...this.#inputs.addresses.all()].map(({ address }) => hostText(address));
     this.#replace('host', claims, { ...nobody, identity: identityHost, host: true });
+  }
+
+  #readObjects(): void {
+    const isOfNode = this.#objects.next().some(({ key }) => String(key).startsWith('Node/'));
+    if (isOfNode) this.#computeNodes();
   }
 
   /** Other nodes, by their objects. */
@@ -231,12 +244,11 @@ export class IpcacheController implements Disposable {
   }
 
   /** Makes these all that the source claims. */
-  #replace(source: IpcacheSource, prefixes: readonly string[], claim: Claim): void {
+  #replace(source: 'host' | 'directory', prefixes: readonly string[], claim: Claim): void {
     const wanted = new Set(prefixes);
-    for (const [prefix, claims] of [...this.#claims]) {
-      if (claims.has(source) && !wanted.has(prefix)) this.#withdraw(prefix, source);
-    }
+    for (const prefix of this.#claimedBy[source].difference(wanted)) this.#withdraw(prefix, source);
     for (const prefix of wanted) this.#claim(prefix, source, claim);
+    this.#claimedBy[source] = wanted;
   }
 
   #claim(prefix: string, source: IpcacheSource, claim: Claim): void {

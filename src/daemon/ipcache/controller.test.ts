@@ -1,0 +1,95 @@
+import { expect, test } from 'bun:test';
+import { type ClusterObject, objectKey } from '../../k8s/object.ts';
+import { type IdentityId, identityHost, identityRemoteNode } from '../identity/table.ts';
+import { agentTables } from '../tables.ts';
+import { IpcacheController } from './controller.ts';
+
+function start() {
+  const tables = agentTables();
+  const controller = new IpcacheController(tables.ipcache, {
+    endpoints: tables.endpoints,
+    addresses: tables.nodeAddresses,
+    objects: tables.clusterObjects,
+    blocks: tables.addressSets,
+    remotePods: tables.remotePods,
+    peers: tables.policyPeers,
+    isKnownPeer: () => true,
+    identities: { allocate: () => undefined, release: () => undefined },
+    nodeName: 'here',
+    ranges: [],
+    families: [],
+  });
+  const rows = () =>
+    [...tables.ipcache.all()].map(
+      ({ prefix, source, identity }) => `${prefix} ${source} ${identity}`,
+    );
+  const node = (name: string, ...addresses: string[]): ClusterObject => ({
+    ...{ kind: 'Node', name, labels: {} },
+    addresses,
+  });
+  const write = (object: ClusterObject) =>
+    tables.clusterObjects.upsert({ object, origin: 'test.yaml' });
+  const remove = (object: ClusterObject) => tables.clusterObjects.delete(objectKey(object));
+  return { tables, controller, rows, node, write, remove };
+}
+
+const settled = () => Promise.resolve();
+
+test('addresses of other nodes follow their objects, one by one', async () => {
+  const { controller, rows, node, write, remove } = start();
+  using _ = controller;
+  write(node('here', '192.0.2.1'));
+  write(node('a', '192.0.2.10', '2001:db8::a'));
+  write(node('b', '192.0.2.11'));
+  await settled();
+  const both = [
+    `192.0.2.10/32 directory ${identityRemoteNode}`,
+    `2001:db8::a/128 directory ${identityRemoteNode}`,
+    `192.0.2.11/32 directory ${identityRemoteNode}`,
+  ];
+  expect(rows().sort()).toEqual(both.toSorted());
+  write(node('a', '192.0.2.12'));
+  await settled();
+  expect(rows().map((row) => row.split(' ')[0])).toEqual(['192.0.2.11/32', '192.0.2.12/32']);
+  remove(node('b'));
+  await settled();
+  expect(rows()).toEqual([`192.0.2.12/32 directory ${identityRemoteNode}`]);
+});
+
+test('an address that is several things is the best of them, and the next when that is gone', async () => {
+  const { tables, controller, rows, node, write, remove } = start();
+  using _ = controller;
+  const prefix = '192.0.2.10/32';
+  const identity = 70_000 as IdentityId;
+  const pod = { ...{ namespace: 'a', name: 'x', identity, ports: '' }, prefixes: [prefix] };
+  write(node('a', '192.0.2.10'));
+  tables.remotePods.upsert(pod);
+  await settled();
+  expect(rows()).toEqual([`${prefix} remote ${identity}`]);
+  tables.nodeAddresses.upsert({ address: '192.0.2.10', device: 'eth0' });
+  await settled();
+  expect(rows()).toEqual([`${prefix} host ${identityHost}`]);
+  tables.nodeAddresses.delete('192.0.2.10');
+  tables.remotePods.delete('a/x');
+  await settled();
+  expect(rows()).toEqual([`${prefix} directory ${identityRemoteNode}`]);
+  remove(node('a'));
+  await settled();
+  expect(rows()).toEqual([]);
+});
+
+test('an object that is no node costs the same however many addresses there are', async () => {
+  const { tables, controller, node, write } = start();
+  using _ = controller;
+  for (let at = 0; at < 1000; at++) write(node(`node-${at}`, `10.0.${at >> 8}.${at & 255}`));
+  await settled();
+  let looked = 0;
+  const { get } = tables.ipcache;
+  tables.ipcache.get = (key) => {
+    looked++;
+    return get.call(tables.ipcache, key);
+  };
+  write({ kind: 'Namespace', name: 'a', labels: {} });
+  await settled();
+  expect(looked).toBe(0);
+});
