@@ -18,7 +18,12 @@ import type { EndpointId, EndpointRow } from '../endpoint/table.ts';
 import { type IdentityId, type IdentityRow, identityHost } from '../identity/table.ts';
 import type { IpcacheRow } from '../ipcache/table.ts';
 import { type SetPair, spanOf } from './compile/address-sets.ts';
-import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compile/compiler.ts';
+import {
+  type CompiledPolicy,
+  PolicyCompiler,
+  type PolicyConfig,
+  type SweepLimits,
+} from './compile/compiler.ts';
 import { type PeerNumber, peerNumber } from './compile/peer.ts';
 import { referenceOf, tableReferences } from './compile/references.ts';
 import {
@@ -153,9 +158,10 @@ export class PolicyController implements Disposable {
     return this.#compile();
   }
 
-  /** Forgets what is kept in case that it is used again. Writes what follows. */
-  sweep(): void {
-    if (this.compiler.sweep()) this.#compile();
+  /** Forgets what is kept in case that it is used again. Writes what follows. True if there is more. */
+  sweep(limits?: SweepLimits): boolean {
+    if (this.compiler.sweep(limits)) this.#compile();
+    return this.compiler.hasUnused;
   }
 
   [Symbol.dispose](): void {

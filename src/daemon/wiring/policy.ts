@@ -23,8 +23,12 @@ import type { HealthReporter } from '../runtime/health.ts';
 import type { AgentTables } from '../tables.ts';
 import type { AgentCore } from './core.ts';
 
-/** Address blocks that no policy uses any more are forgotten this often. */
+/** Selectors and address blocks that no policy uses any more are forgotten this often, */
 const sweepIntervalMs = 300_000;
+/** in pieces that take a few milliseconds, so that a change of policy need not wait, */
+const sweepLimits = { membersMax: 4096, blocksMax: 256 };
+/** with this much time between them. */
+const sweepPauseMs = 50;
 const rulesQuietMs = 300;
 
 const warmUpPieces = 60;
@@ -81,7 +85,9 @@ export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
   resources.use(tables.clusterObjects.subscribe(run));
   resources.use(tables.remotePods.subscribe(run));
   const reflector = policyReflector(core, revision, run);
-  core.jobs.every('policy-address-sets', sweepIntervalMs, () => controller.sweep());
+  core.jobs.every('policy-address-sets', sweepIntervalMs, async (signal) => {
+    while (!signal.aborted && controller.sweep(sweepLimits)) await Bun.sleep(sweepPauseMs);
+  });
   return { revision, controller, reflector, reconciler: policyReconciler(core, datapath) };
 }
 

@@ -115,14 +115,16 @@ export class AddressSets {
     return this.#unused.size > 0;
   }
 
-  /** Forgets what nobody uses. */
-  sweep(): void {
+  /** Forgets what nobody uses, so many blocks. */
+  sweep(blocksMax = Number.POSITIVE_INFINITY): void {
+    let blocks = 0;
     for (const block of this.#unused) {
+      if (blocks++ >= blocksMax) return;
+      this.#unused.delete(block);
       for (const scope of [...block.kept]) if (block.uses[scope] === 0) block.kept.delete(scope);
       this.#dirty.push(block.span);
       this.#drop(block);
     }
-    this.#unused.clear();
   }
 
   /** `port:…` labels of the pod that has the address; without any it is an address like others. */

@@ -65,6 +65,13 @@ export interface LocalSubject {
   readonly nodeLabels?: readonly string[];
 }
 
+/** How much of what nobody uses goes at once. */
+export interface SweepLimits {
+  /** Members of selectors; one selector goes in any case. */
+  readonly membersMax?: number;
+  readonly blocksMax?: number;
+}
+
 export class PolicyCompiler {
   readonly config: PolicyConfig;
   /** Of peers, and of subjects. */
@@ -175,13 +182,20 @@ export class PolicyCompiler {
     return isOutside(labels, this.config.cidrMatchesNodes) ? 'outside' : 'inside';
   }
 
-  /** Forgets selectors and blocks that no rule uses any more. False if there are none. */
-  sweep(): boolean {
+  /**
+   * Forgets selectors and blocks that no rule uses any more; with a limit, only some of them. False
+   * if there are none.
+   */
+  sweep(limits: SweepLimits = {}): boolean {
     const isRetried = this.#uses.retry();
-    if (!this.sets.hasUnused && this.selectors.unused === 0) return isRetried;
-    this.selectors.sweep();
-    this.sets.sweep();
+    if (!this.hasUnused) return isRetried;
+    this.selectors.sweep(limits.membersMax);
+    this.sets.sweep(limits.blocksMax);
     return true;
+  }
+
+  get hasUnused(): boolean {
+    return this.sets.hasUnused || this.selectors.unused > 0;
   }
 
   /** The named ports of the pod that has the address; empty text for none. */

@@ -304,10 +304,15 @@ export class SelectorCache {
     return this.#unused.size;
   }
 
-  /** Forgets the selectors that nobody uses. */
-  sweep(): void {
-    for (const entry of this.#unused) this.#delete(entry);
-    this.#unused.clear();
+  /** Forgets selectors that nobody uses: as many as have so many members, and at least one. */
+  sweep(membersMax = Number.POSITIVE_INFINITY): void {
+    let members = 0;
+    for (const entry of this.#unused) {
+      if (members >= membersMax) return;
+      members += entry.members.size;
+      this.#delete(entry);
+      this.#unused.delete(entry);
+    }
   }
 
   #delete(entry: Entry): void {

@@ -131,7 +131,7 @@ class Driver implements AsyncDisposable {
     this.send(files);
     await this.world.settled();
     // What is kept in case that it comes back would tell one way from another.
-    this.world.sweep();
+    while (this.world.sweep({ membersMax: 1, blocksMax: 1 })) await this.world.settled();
     await this.world.settled();
   }
 

@@ -23,6 +23,7 @@ import {
   policyRules,
 } from '../table.ts';
 import type { Someone } from './arbitrary.ts';
+import type { SweepLimits } from './compiler.ts';
 
 export class World implements Disposable {
   readonly tables = {
@@ -107,8 +108,9 @@ export class World implements Disposable {
     for (const row of rows) this.tables.rules.upsert(row);
   }
 
-  sweep(): void {
-    this.#controller.sweep();
+  /** True if there is more to forget than the limits let go. */
+  sweep(limits?: SweepLimits): boolean {
+    return this.#controller.sweep(limits);
   }
 
   run(): void {
