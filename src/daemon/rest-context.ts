@@ -92,6 +92,10 @@ export function restContext(sources: RestSources): RestContext {
         identities: tables.identities.all(),
         endpoints: tables.endpoints.all(),
         ipcache: tables.ipcache.all(),
+        hostSources: ([4, 6] as const).flatMap((family) => {
+          const router = sources.ipam.router(family);
+          return router === undefined ? [] : [router];
+        }),
       }),
     endpointPolicy: (row, revision) =>
       row.identity === 0

@@ -24,7 +24,7 @@ export interface Leftovers {
 const stateNames = [
   'state',
   'deleteQueue',
-  'policies',
+  'last-good-policies',
   'pod-ranges.json',
   'sysctl-journal.json',
   'cilium-cni.log',

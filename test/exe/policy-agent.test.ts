@@ -5,11 +5,13 @@
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { eventually, type Pod, TestNode } from '../net/harness.ts';
+import { addresses } from '../net/world.ts';
 import { allowsFrontend, ciliumPolicy, command, denyAll, PolicyFolder } from './policy-fixture.ts';
 
 const folder = new PolicyFolder();
 let node: TestNode;
 let pods: Record<'frontend' | 'backend' | 'intruder', Pod>;
+const port = 8080;
 
 beforeAll(async () => {
   node = await TestNode.create();
@@ -19,6 +21,7 @@ beforeAll(async () => {
     intruder: await node.addPod('intruder'),
   };
   await node.changePolicy(() => node.writePolicy('allow.yaml', allowsFrontend));
+  await (await node.traffic(pods.backend)).call('tcpServe', { port });
 });
 afterAll(async () => {
   folder[Symbol.dispose]();
@@ -84,9 +87,6 @@ test('flags that are for files are refused', () => {
 });
 
 test('why says what packets see', async () => {
-  const traffic = await node.traffic(pods.backend);
-  const port = 8080;
-  await traffic.call('tcpServe', { port });
   for (const [name, code] of [
     ['frontend', 0],
     ['intruder', 1],
@@ -237,6 +237,38 @@ test('dbg endpoint config shows and changes the options of one endpoint, dbg con
   const fixed = await dbg('config', 'PolicyEnforcement=always');
   expect(fixed.stderr).toContain('"PolicyEnforcement" is read-only');
   expect(fixed.exitCode).toBe(1);
+});
+
+test('the node is judged by the address by which it speaks to its pods', async () => {
+  const traffic = await node.traffic('node');
+  const host = pods.backend.address[4];
+  const own = addresses.podGateway[4];
+  const except = ['198.51.100.0/24'];
+  for (const [from, expected] of [
+    [{ cidr: `${own}/32` }, 'allowed'],
+    [{ cidr: `${addresses.node[4]}/32` }, 'denied'],
+    [{ cidr: '0.0.0.0/0', except: [...except, `${own}/32`] }, 'denied'],
+    [{ cidr: '0.0.0.0/0', except: [...except, `${addresses.node[4]}/32`] }, 'allowed'],
+  ] as const) {
+    const policy = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'by-block', namespace: 'default' },
+      spec: { podSelector: {}, ingress: [{ from: [{ ipBlock: from }] }] },
+    };
+    await node.changePolicy(() => node.writePolicy('by-block.yaml', policy));
+    const told = live('why', 'host', `backend:${port}`, '--ipv4');
+    expect([from, told.stdout]).toEqual([from, expect.stringContaining(`${expected}: host`)]);
+    const row = JSON.parse(
+      live('matrix', '--external', 'host', '-p', `${port}`, '--ipv4', '-o', 'json').stdout,
+    ).find(
+      (each: { from: string; to: string }) => each.from === 'host' && each.to === 'default/backend',
+    );
+    expect(row.verdict).toBe(expected);
+    const outcome = await traffic.call('connect', { host, port });
+    expect([from, outcome.result === 'echo']).toEqual([from, expected === 'allowed']);
+  }
+  await node.changePolicy(() => node.removePolicy('by-block.yaml'));
 });
 
 test('dbg policy wait', async () => {

@@ -63,7 +63,7 @@ test('ADD is refused quickly and clearly; running pods do not notice', async () 
   // What could not be written then has been written since.
   await eventually('the policy to be kept', () => {
     try {
-      return readdirSync(join(node.stateFolder, 'policies')).includes('p.json');
+      return readdirSync(join(node.stateFolder, 'last-good-policies')).includes('p.json');
     } catch {
       return false;
     }

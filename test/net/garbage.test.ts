@@ -178,8 +178,8 @@ test('state directory', async () => {
     writeFileSync(join(folder, 'ep_config.json'), text);
     mkdirSync(join(node.stateFolder, 'deleteQueue'), { recursive: true });
     writeFileSync(join(node.stateFolder, 'deleteQueue', `${at}.delete`), text);
-    mkdirSync(join(node.stateFolder, 'policies'), { recursive: true });
-    writeFileSync(join(node.stateFolder, 'policies', `${at}.yaml`), text);
+    mkdirSync(join(node.stateFolder, 'last-good-policies'), { recursive: true });
+    writeFileSync(join(node.stateFolder, 'last-good-policies', `${at}.yaml`), text);
   }
   mkdirSync(join(state, '61000'));
   mkdirSync(join(state, 'not-a-number'));
@@ -271,7 +271,7 @@ test('policy files, while the agent runs and when it starts', async () => {
 
   // Nothing good was ever read: closed, and status, table and flows say why, until it is mended.
   await node.stopAgent();
-  rmSync(join(node.stateFolder, 'policies'), { recursive: true });
+  rmSync(join(node.stateFolder, 'last-good-policies'), { recursive: true });
   await node.startAgent();
   expect(await verdicts()).toEqual(['timeout', 'timeout']);
   const health = await node.health();

@@ -21,7 +21,7 @@ export const uninstallCommand: Command = {
   examples: [
     ['cilium dbg post-uninstall-cleanup --all-state -f', 'after the agent is gone for good'],
     [
-      'cilium dbg --bpf-root=/run/a/bpf post-uninstall-cleanup --all-state -f --state-dir=/run/a',
+      'cilium dbg --bpf-root=/run/a/bpf post-uninstall-cleanup --all-state -f --state-dir=/run/a/state',
       'of an agent with its own places, in its network namespace',
     ],
   ],

@@ -169,9 +169,10 @@ function pairDifferences(
 ): Difference[] {
   const perFamily = ([4, 6] as const).flatMap((family) => {
     const ends = [from.before, to.before, from.after, to.after].map((one) => one.ends.get(family));
-    const [a, b, c, d] = ends;
-    if (a === undefined || b === undefined || c === undefined || d === undefined) return [];
+    const [one, b, other, d] = ends;
+    if (one === undefined || b === undefined || other === undefined || d === undefined) return [];
     const [old, next] = clusters;
+    const [a, c] = [old.asSource(one), next.asSource(other)];
     const key = [old.likeness(a), old.likeness(b), next.likeness(c), next.likeness(d), family];
     const text = key.join('|');
     const flips = known.get(text) ?? flipsOf(clusters, [a, b], [c, d], family, segments);

@@ -127,7 +127,8 @@ export function pairsOf(
   const pairs = families.flatMap((family): Pair[] => {
     const from = cluster.end(fromName, family);
     const to = cluster.end(toName, family);
-    return from === undefined || to === undefined ? [] : [{ family, from, to }];
+    if (from === undefined || to === undefined) return [];
+    return [{ family, from: cluster.asSource(from), to }];
   });
   if (pairs.length > 0) return pairs;
   const which = families.length === 1 ? `IPv${families[0]}` : 'of a common family';

@@ -91,7 +91,8 @@ export function* cellsOf(
   for (const port of ports) {
     let first: Cell | undefined;
     let second: Cell | undefined;
-    for (const [family, end] of from.ends) {
+    for (const [family, each] of from.ends) {
+      const end = cluster.asSource(each);
       const other = to.ends.get(family);
       if (other === undefined) continue;
       const l4 = numberOf(port, family, end, other);

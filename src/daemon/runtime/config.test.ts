@@ -320,6 +320,18 @@ describe('options that do nothing yet', () => {
     expect([...optionDescriptions.keys()].sort()).toEqual(read.sort());
   });
 
+  test('policies are not in the folder of state, by whatever name', () => {
+    symlinkSync(root, join(root, 'other'));
+    const folder = (name: string) => () =>
+      load([`--state-dir=${root}/state`, `--static-cnp-path=${root}/${name}`]).staticCnpPath;
+    for (const inside of ['state', 'state/policies', 'other/state/last-good-policies']) {
+      expect(folder(inside)).toThrow(/static-cnp-path.*is in state-dir/);
+    }
+    for (const beside of ['policies', 'states', 'other/policies']) {
+      expect(folder(beside)()).toBe(`${root}/${beside}`);
+    }
+  });
+
   test('a Hubble socket that somebody names is served', () => {
     expect(load(['--hubble-socket-path=/run/a/hubble.sock']).enableHubble).toBe(true);
     expect(load(['--hubble-socket-path=/run/a/h', '--enable-hubble=false']).enableHubble).toBe(

@@ -2,10 +2,13 @@
  * @module
  * The agent's configuration: command line, environment and files in, one frozen object with typed
  * fields out. A flag beats the environment, that beats `config-dir`, that beats the `--config`
- * file, that beats the default. Nothing here touches the system beyond reading those files.
+ * file, that beats the default. Nothing here touches the system beyond
+ * looking at files.
  */
 
+import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { parseAddress } from '../../net/address.ts';
 import { parsePrefix } from '../../net/prefix.ts';
 import { ConfigError } from './config-error.ts';
@@ -142,6 +145,7 @@ export function loadAgentConfig(
 ): AgentConfig {
   const values = new OptionValues(argv, env);
   const fields = readFields(values, env);
+  checkPolicyFolder(fields);
   const options = values.all();
   const explicit = new Set(Object.keys(options).filter((name) => values.isSet(name)));
   const warnings = [
@@ -149,6 +153,30 @@ export function loadAgentConfig(
     ...unsupportedValues(fields, explicit, options),
   ];
   return freeze({ ...fields, options, explicit, warnings });
+}
+
+/** What is in the state directory is the agent's own: it is rewritten, and goes with an uninstall. */
+function checkPolicyFolder({ staticCnpPath, stateDir }: Pick<AgentConfig, PolicyFolders>): void {
+  if (staticCnpPath === '') return;
+  const [folder, state] = [realPath(staticCnpPath), realPath(stateDir)];
+  if (`${folder}/`.startsWith(`${state}/`)) {
+    throw new ConfigError(
+      'static-cnp-path',
+      `${staticCnpPath} is in state-dir (${stateDir}), where the agent writes and deletes files of its own: use another folder`,
+    );
+  }
+}
+
+type PolicyFolders = 'staticCnpPath' | 'stateDir';
+
+/** Without symlinks, as far as it is there. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(realPath(parent), basename(path));
+  }
 }
 
 /** Names of the options that do something. */

@@ -9,12 +9,12 @@ test('what the disk refuses is kept in memory, told once, and written when it ca
   try {
     const errors: unknown[] = [];
     using policies = new LastGoodPolicies(root, (error) => errors.push(error));
-    writeFileSync(join(root, 'policies'), 'a file in its way');
+    writeFileSync(join(root, 'last-good-policies'), 'a file in its way');
     policies.keep('a.yaml', 'text');
     policies.flush();
     policies.flush();
     expect([errors.length, policies.read('a.yaml')]).toEqual([1, 'text']);
-    rmSync(join(root, 'policies'));
+    rmSync(join(root, 'last-good-policies'));
     policies.flush();
     expect(new LastGoodPolicies(root, () => {}).read('a.yaml')).toBe('text');
     policies.forget('a.yaml');

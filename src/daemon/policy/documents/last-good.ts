@@ -1,5 +1,5 @@
 /**
- * @module The last good content of every policy file, `<state-dir>/policies/<name>`: what is in force
+ * @module The last good content of every policy file, `<state-dir>/last-good-policies/<name>`: what is in force
  * when an agent starts and finds a file that it must refuse. Written by the policy reflector a moment
  * after the content came into force, read by it at start.
  */
@@ -29,7 +29,7 @@ export class LastGoodPolicies implements Disposable {
   #failing = false;
 
   constructor(stateDirectory: string, onError: (error: unknown) => void) {
-    this.#directory = join(stateDirectory, 'policies');
+    this.#directory = join(stateDirectory, 'last-good-policies');
     this.#onError = onError;
   }
 

@@ -192,7 +192,7 @@ describe('policy reflector', () => {
 
     test('is ignored when it is not sound itself', () => {
       writeFileSync(join(policies(), 'a.yaml'), 'nonsense');
-      writeFileSync(join(state(), 'policies/a.yaml'), '\u0000{');
+      writeFileSync(join(state(), 'last-good-policies/a.yaml'), '\u0000{');
       const { names, files } = start(policies(), lastGood());
       // A rule that denies everything stands for it.
       expect(names()).toEqual(['a.yaml', 'other']);

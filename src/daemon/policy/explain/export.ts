@@ -19,7 +19,7 @@ import type { PolicyConfig } from '../compile/compiler.ts';
 import type { PolicyRuleRow } from '../table.ts';
 import { hostName, type OfflineModel, type OfflinePod } from './offline-model.ts';
 
-const formVersion = 2;
+const formVersion = 3;
 
 export interface PolicyExport {
   /** Of this form; another one is not understood. */
@@ -37,6 +37,7 @@ export interface PolicyExport {
   readonly ipcache: readonly ExportedPlace[];
   /** Labels of the node while the host firewall protects it. */
   readonly nodeLabels?: readonly string[];
+  readonly hostSources: readonly string[];
 }
 
 export interface ExportedEndpoint {
@@ -70,10 +71,12 @@ export interface ExportSources {
   readonly identities: Iterable<IdentityRow>;
   readonly endpoints: Iterable<EndpointRow>;
   readonly ipcache: Iterable<IpcacheRow>;
+  /** Addresses by which the node speaks to its pods. */
+  readonly hostSources: readonly string[];
 }
 
 export function policyExport(sources: ExportSources): PolicyExport {
-  const { revision, cluster, nodeName, config, audit, hostFirewall } = sources;
+  const { revision, cluster, nodeName, config, audit, hostFirewall, hostSources } = sources;
   const objects = [...sources.objects].map((row) => row.object);
   const node = objects.find((one) => one.kind === 'Node' && one.name === nodeName);
   return {
@@ -103,6 +106,7 @@ export function policyExport(sources: ExportSources): PolicyExport {
       podName,
     })),
     ...(hostFirewall ? { nodeLabels: nodeLabelTexts(node) } : {}),
+    hostSources,
   };
 }
 
@@ -144,6 +148,7 @@ export function exportedModel(found: PolicyExport): OfflineModel {
         : [],
     ),
     nodeLabels: found.nodeLabels,
+    hostSources: found.hostSources,
     audited,
   };
 }

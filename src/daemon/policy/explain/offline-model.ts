@@ -51,6 +51,8 @@ export interface OfflineModel {
   readonly hostPods: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
+  /** Addresses by which the node speaks to its pods, where they are known. */
+  readonly hostSources: readonly string[];
   /** The pods, and `host`, whose denials are only told of (`policy-audit-mode`). */
   readonly audited: ReadonlySet<string>;
 }
@@ -145,6 +147,7 @@ export function manifestModel(
       .filter((pod) => pod.hostNetwork)
       .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
     nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
+    hostSources: [],
     audited: new Set(),
   };
 }

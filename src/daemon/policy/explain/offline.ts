@@ -95,6 +95,7 @@ export class OfflineCluster {
   readonly #policies = new Map<PolicySubject, PolicySeen>();
   readonly #contents = new Map<CompiledPolicy['entries'], PolicySeen>();
   readonly #hostSubject: PolicySubject | undefined;
+  readonly #hostSources = new Map<Family, End>();
 
   constructor(model: OfflineModel) {
     this.model = model;
@@ -142,6 +143,19 @@ export class OfflineCluster {
       return found;
     }
     return undefined;
+  }
+
+  /** An end as it opens connections: the node does not use the address that it is asked by. */
+  asSource(end: End): End {
+    if (end.name !== hostName) return end;
+    const known = this.#hostSources.get(end.family);
+    if (known !== undefined) return known;
+    const address = this.model.hostSources.find(
+      (each) => requireAddress(each).family === end.family,
+    );
+    const source = address === undefined ? end : { ...this.#endAt(address), name: hostName };
+    this.#hostSources.set(end.family, source);
+    return source;
   }
 
   /** Whether there is a pod of this `namespace/name`, be it without an address. */
