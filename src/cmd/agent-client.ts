@@ -17,7 +17,9 @@ export const hostFlag: Flag = {
 export class AgentDownError extends Error {
   readonly socketPath: string;
   constructor(url: string, socketPath: string, reason: string) {
-    super(`Get "${url}": dial unix ${socketPath}: connect: ${reason}\nIs the agent running?`);
+    super(
+      `Get "${url}": dial unix ${socketPath}: connect: ${reason}\nIs the agent running? 'cilium up' starts one here; --host or CILIUM_SOCK name another one.`,
+    );
     this.name = 'AgentDownError';
     this.socketPath = socketPath;
   }

@@ -19,7 +19,7 @@ export const command: Command = {
     .map((one): Command => asCommand(one.name, one.name))
     .concat({
       name: 'list',
-      summary: 'Nodes and namespaces',
+      summary: 'Nodes (of a relay), or namespaces with flows',
       commands: [asCommand('nodes', 'list nodes'), asCommand('namespaces', 'list namespaces')],
     }),
 };

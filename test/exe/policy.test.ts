@@ -421,7 +421,7 @@ describe('simulate and suggest', () => {
     const args = ['simulate', '--base', 'cluster/pods.yaml', '-f', 'deny.yaml'];
     const { stdout, code } = policy([...args, '--flows', 'flows.json']);
     expect(stdout.split('\n')[0]).toBe(
-      '- default/frontend -> default/backend 8080/TCP allowed -> denied, 2 flows (by CiliumNetworkPolicy/default/deny-all#0:ingress)',
+      '- default/frontend -> default/backend 8080/TCP IPv4 allowed -> denied, 2 flows (by CiliumNetworkPolicy/default/deny-all#0:ingress)',
     );
     expect(code).toBe(1);
     expect(policy([...args, '--flows', '-'], seen[2])).toMatchObject({ code: 0 });

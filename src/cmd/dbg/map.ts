@@ -12,7 +12,7 @@ export const mapCommand: Command = {
   commands: [
     showCommand({
       name: 'list',
-      summary: 'List all open BPF maps',
+      summary: 'List open BPF maps; those of policy are in bpf policy',
       flags: [{ name: 'verbose', kind: 'boolean', help: 'print cache contents of all maps' }],
       doing: '',
       examples: [

@@ -78,7 +78,7 @@ export const hubbleCommands: readonly HubbleCommand[] = [
   },
   {
     name: 'list',
-    summary: 'Nodes and namespaces',
+    summary: 'Nodes (of a relay), or namespaces with flows',
     usage: 'list nodes|namespaces [flags]',
     flags: listFlags,
     examples: [

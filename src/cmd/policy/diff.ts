@@ -3,7 +3,7 @@
  * judged otherwise. Pairs that both sets cannot tell apart are judged once.
  */
 import { type End, OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
-import { type OfflineModel, overlay } from '../../daemon/policy/explain/offline-model.ts';
+import type { OfflineModel } from '../../daemon/policy/explain/offline-model.ts';
 import { namedBlocks, sampleBlocks } from '../../daemon/policy/explain/outside-sample.ts';
 import {
   formatSegments,
@@ -20,7 +20,7 @@ import { UsageError } from '../flags.ts';
 import { renderValue } from '../rendering.ts';
 import { printError, printOut } from '../terminal.ts';
 import { answering, exitCode, familiesOf, InputError } from './options.ts';
-import { nobody, type Party, partiesOf } from './parties.ts';
+import { nobodyOf, type Party, partiesOf } from './parties.ts';
 import { Progress } from './rows.ts';
 import {
   agentModel,
@@ -28,6 +28,7 @@ import {
   documentModel,
   manifestConfig,
   readDocuments,
+  tried,
 } from './source.ts';
 
 /** Segments whose verdict goes the same way for the same reasons. */
@@ -84,7 +85,7 @@ export function diff(invocation: Invocation): Promise<number> {
     const [old, next] = clusters;
     const { names, hint } = outsideOf(invocation, clusters, families);
     const parties = commonOf(partiesOf(old, names, families), partiesOf(next, names, families));
-    if (!parties.some(isJudged)) throw new InputError([nobody]);
+    if (!parties.some(isJudged)) throw new InputError([nobodyOf(invocation)]);
     const found = differences(clusters, parties, segmentsOf([before, after]));
     const form = flags.string('output');
     if (form === undefined && hint !== undefined) printError(hint);
@@ -111,8 +112,7 @@ async function modelsOf(invocation: Invocation): Promise<[OfflineModel, OfflineM
     throw new UsageError('OLD and NEW are needed, or -f NEW to compare with the agent');
   }
   const model = await agentModel(invocation);
-  const { policies, objects } = readDocuments(paths, model.cluster);
-  return [model, overlay(model, policies, objects)];
+  return [model, tried(model, readDocuments(paths, model.cluster))];
 }
 
 /** A set without pods of its own is about those of the other. */

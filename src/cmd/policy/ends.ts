@@ -142,7 +142,10 @@ function checkEnd(cluster: OfflineCluster, name: string): void {
   const nearest = namesakes(name, names) ?? suggest(name, names);
   const isDnsName = nearest === '' && /^[^/]*\/[^/]+\.[a-z]{2,}\.?$/i.test(name);
   const hint = isDnsName ? '; names of DNS are not looked up: give an address, or world' : nearest;
-  throw new UsageError(`there is no pod ${name}${hint}`);
+  const isPlace = name.endsWith('/node');
+  throw new UsageError(
+    `there is no pod ${name}${isPlace ? '; the node of this agent is "host"' : hint}`,
+  );
 }
 
 /** Pods of this name in other namespaces, as a hint. */

@@ -20,7 +20,7 @@ export function matrixGrid(
   const numbers = parties.map((_, index) => String(index + 1).padStart(width)).join(' ');
   const audited = cluster.model.audited.size === 0 ? '' : ' a audited: would be denied,';
   printOut(
-    `. allowed, X denied,${audited} - itself; rows from, columns to\n${' '.repeat(nameWidth)}${numbers}\n`,
+    `. allowed, X denied,${audited} / IPv4 and IPv6 differ, - itself; rows from, columns to\n${' '.repeat(nameWidth)}${numbers}\n`,
   );
   using writer = new RowWriter(false);
   for (const [index, from] of parties.entries()) {

@@ -11,7 +11,7 @@ import { UsageError } from '../flags.ts';
 import { parsePort, type WrittenPort } from './ends.ts';
 import { matrixGrid, matrixList } from './matrix-text.ts';
 import { answering, exitCode, familiesOf, InputError } from './options.ts';
-import { cellsOf, nobody, type Party, partiesOf } from './parties.ts';
+import { cellsOf, nobodyOf, type Party, partiesOf } from './parties.ts';
 import { Progress, RowWriter } from './rows.ts';
 import { loadModel } from './source.ts';
 
@@ -35,7 +35,8 @@ export function matrix(invocation: Invocation): Promise<number> {
       families,
       flags.string('namespace'),
     );
-    if (!parties.some((party) => party.isJudged)) throw new InputError([nobody]);
+    if (!parties.some((party) => party.isJudged))
+      throw new InputError([nobodyOf(invocation, flags.string('namespace'))]);
     checkNames(ports, cluster);
     if (form === 'table' && ports.length === 1) matrixGrid(cluster, parties, ports);
     else if (form === 'table' || form === 'list') matrixList(cluster, parties, ports);

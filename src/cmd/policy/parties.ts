@@ -11,12 +11,20 @@ import type {
 import { hostName } from '../../daemon/policy/explain/offline-model.ts';
 import { ruleNames } from '../../daemon/policy/explain/rule-name.ts';
 import { type Family, parseAddress } from '../../net/address.ts';
+import type { Invocation } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { printError } from '../terminal.ts';
 import { endName, type L4, portTo, type WrittenPort } from './ends.ts';
 
-/** Why nothing can be said. */
-export const nobody = 'there are no pods to judge: Pod documents are needed beside the policies';
+/** Why there is nobody to judge. */
+export function nobodyOf({ flags, args }: Invocation, namespace?: string): string {
+  if (namespace !== undefined) return `there are no pods of namespace ${JSON.stringify(namespace)}`;
+  // Policies to compare with an agent are files, too.
+  const isOfAgent = args.length === 0 && flags.strings('file').length === 0;
+  return isOfAgent
+    ? 'the agent knows no pods yet'
+    : 'there are no pods to judge: Pod documents are needed beside the policies';
+}
 
 /** A pod or an address, in the families that it has. */
 export interface Party {
@@ -56,7 +64,9 @@ export function partiesOf(
     const name = endName(cluster, text, 'default');
     const isSpecial = name === 'world' || name === hostName || cluster.hasNode(name);
     if (parseAddress(name) === undefined && !isSpecial) {
-      throw new UsageError(`--external ${JSON.stringify(text)}: no address, node, world or host`);
+      throw new UsageError(
+        `--external ${JSON.stringify(text)}: no address, no Node by this name, and neither "world" nor "host"`,
+      );
     }
     return partyOf(cluster, name, families, false);
   });

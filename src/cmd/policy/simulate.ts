@@ -4,7 +4,6 @@
  * otherwise, too, is older than they are: no change of those that are tried.
  */
 import { OfflineCluster, type PairVerdict } from '../../daemon/policy/explain/offline.ts';
-import { overlay } from '../../daemon/policy/explain/offline-model.ts';
 import { ruleNames, rulesText } from '../../daemon/policy/explain/rule-name.ts';
 import { printable } from '../../k8s/problem.ts';
 import type { Invocation } from '../command.ts';
@@ -15,7 +14,7 @@ import { formatL4 } from './ends.ts';
 import { count, readFlows, type SeenConnection } from './flows.ts';
 import { answering, exitCode, InputError } from './options.ts';
 import { seatOf, shownEnd, withFlowEnds } from './replay.ts';
-import { agentModel, fileModel, readDocuments } from './source.ts';
+import { agentModel, fileModel, readDocuments, tried } from './source.ts';
 
 type Verdict = 'allowed' | 'denied';
 
@@ -23,6 +22,7 @@ interface FlipAnswer {
   readonly from: string;
   readonly to: string;
   readonly port: string;
+  readonly family: 4 | 6;
   readonly recorded: Verdict;
   readonly simulated: Verdict;
   readonly flows: number;
@@ -41,7 +41,7 @@ export function simulate(invocation: Invocation): Promise<number> {
       throw new UsageError('standard input is either the policies or the flows');
     }
     const model = base.length > 0 ? fileModel(invocation, base) : await agentModel(invocation);
-    const { policies, objects } = readDocuments(paths, model.cluster);
+    const documents = readDocuments(paths, model.cluster);
     const { connections, read, skipped } = await readFlows(invocation);
     if (connections.length === 0) {
       throw new InputError([
@@ -49,7 +49,7 @@ export function simulate(invocation: Invocation): Promise<number> {
       ]);
     }
     const now = new OfflineCluster(withFlowEnds(model, connections));
-    const next = new OfflineCluster(withFlowEnds(overlay(model, policies, objects), connections));
+    const next = new OfflineCluster(withFlowEnds(tried(model, documents), connections));
     const judged = connections.map((seen) => ({
       seen,
       before: verdictOn(now, seen),
@@ -108,6 +108,7 @@ function flipOf({ seen, before, after }: Judged): FlipAnswer[] {
       from: shownEnd(seen.from),
       to: shownEnd(seen.to),
       port: formatL4(seen),
+      family: seen.family,
       recorded: seen.verdict,
       simulated: nameOf(after),
       flows: seen.flows,
@@ -128,14 +129,16 @@ interface Totals {
 }
 
 function text(flips: readonly FlipAnswer[], totals: Totals): string {
-  const lines = flips.map(({ from, to, port, recorded, simulated, flows, egress, ingress }) => {
-    const sign = simulated === 'allowed' ? '+' : '-';
-    const by = rulesText([...egress, ...ingress]);
-    const why = by === '' ? 'no policy applies' : `by ${by}`;
-    return printable(
-      `${sign} ${from} -> ${to} ${port} ${recorded} -> ${simulated}, ${count(flows, 'flow')} (${why})`,
-    );
-  });
+  const lines = flips.map(
+    ({ from, to, port, family, recorded, simulated, flows, egress, ingress }) => {
+      const sign = simulated === 'allowed' ? '+' : '-';
+      const by = rulesText([...egress, ...ingress]);
+      const why = by === '' ? 'no policy applies' : `by ${by}`;
+      return printable(
+        `${sign} ${from} -> ${to} ${port} IPv${family} ${recorded} -> ${simulated}, ${count(flows, 'flow')} (${why})`,
+      );
+    },
+  );
   const { flows, skipped, connections, unknown, older } = totals;
   const lost = unknown === 0 ? '' : `, ${unknown} between pods that have no address now`;
   lines.push(

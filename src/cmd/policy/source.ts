@@ -11,6 +11,8 @@ import {
   type ManifestConfig,
   manifestModel,
   type OfflineModel,
+  overlay,
+  replacedBy,
 } from '../../daemon/policy/explain/offline-model.ts';
 import type { ParsedPolicy } from '../../daemon/policy/parse/parse.ts';
 import { policyName } from '../../daemon/policy/table.ts';
@@ -162,6 +164,22 @@ function isSet({ flags }: Invocation, name: string, kind: Flag['kind']): boolean
   if (kind === 'boolean') return flags.boolean(name);
   return kind === 'strings' ? flags.strings(name).length > 0 : flags.string(name) !== undefined;
 }
+
+/** Policies in place of those of the same kind and name, which is said; everything else stays. */
+export function tried(model: OfflineModel, { policies, objects }: Documents): OfflineModel {
+  const replaced = replacedBy(model, policies);
+  const shown = replaced.slice(0, replacedShown).join(', ');
+  const more =
+    replaced.length > replacedShown ? ` and ${replaced.length - replacedShown} more` : '';
+  if (replaced.length > 0) {
+    printError(
+      `in place of what has the same name (as a second file it would be in force beside it): ${shown}${more}`,
+    );
+  }
+  return overlay(model, policies, objects);
+}
+
+const replacedShown = 5;
 
 /** Throws `AgentDownError`, `AgentStatusError`. */
 export async function agentModel(invocation: Invocation): Promise<OfflineModel> {

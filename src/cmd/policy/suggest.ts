@@ -28,10 +28,10 @@ export function suggest(invocation: Invocation): Promise<number> {
     const left = connections.length - wanted.length;
     if (left > 0)
       printError(
-        `# left out, for policy denied them (--include-denied): ${left} of ${connections.length} connections`,
+        `# left out, for policy denied them, or would have without audit (--include-denied): ${left} of ${connections.length} connections`,
       );
-    for (const note of notes) printError(`# ${note}`);
-    if (documents.length === 0) printError('# no connection of a pod was observed');
+    for (const note of documents.length === 0 ? [] : notes) printError(`# ${note}`);
+    if (documents.length === 0 && left === 0) printError('# no connection of a pod was observed');
     const form = flags.string('output');
     if (form === undefined || form === 'yaml') {
       printOut(basisText(read, skipped, connections.length));

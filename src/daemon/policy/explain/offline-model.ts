@@ -23,7 +23,7 @@ import { formatPorts } from '../../ports.ts';
 import type { PolicyConfig } from '../compile/compiler.ts';
 import { ruleRows } from '../documents/rule-row.ts';
 import type { ParsedPolicy } from '../parse/parse.ts';
-import type { PolicyRuleRow } from '../table.ts';
+import { type PolicyRuleRow, policyName } from '../table.ts';
 
 /** A pod as policy sees it. */
 export interface OfflinePod {
@@ -181,6 +181,13 @@ export function overlay(
     ],
     objects: [...model.objects.filter((one) => !keys.has(objectKey(one))), ...references],
   };
+}
+
+/** Policies of the model that `overlay` puts others in the place of. */
+export function replacedBy(model: OfflineModel, policies: readonly ParsedPolicy[]): string[] {
+  const keys = new Set(policies.map(policyKey));
+  const replaced = model.rules.filter((row) => keys.has(policyKey(row)));
+  return [...new Set(replaced.map((row) => `${row.kind} ${policyName(row)}`))].sort();
 }
 
 /** Ends that only flows tell of: pods by their labels, at addresses that nobody else has. */
