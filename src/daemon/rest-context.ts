@@ -8,6 +8,7 @@ import type { Datapath } from './datapath.ts';
 import type { EndpointReflector } from './endpoint/reflector.ts';
 import type { IpamAllocator } from './ipam/allocator.ts';
 import type { PolicyCompiler } from './policy/compile/compiler.ts';
+import { describeFiles } from './policy/documents/stand-in.ts';
 import { policyExport } from './policy/explain/export.ts';
 import { endpointPolicyModel, policyModel, selectorsModel } from './policy/repository.ts';
 import { policySubject } from './policy/table.ts';
@@ -92,6 +93,7 @@ export function restContext(sources: RestSources): RestContext {
         identities: tables.identities.all(),
         endpoints: tables.endpoints.all(),
         ipcache: tables.ipcache.all(),
+        problem: describeFiles(tables.policyFiles, tables.policyRules),
         hostSources: ([4, 6] as const).flatMap((family) => {
           const router = sources.ipam.router(family);
           return router === undefined ? [] : [router];

@@ -271,6 +271,18 @@ test('the node is judged by the address by which it speaks to its pods', async (
   await node.changePolicy(() => node.removePolicy('by-block.yaml'));
 });
 
+test('what of the files is not in force is said with every answer', async () => {
+  expect(live('why', 'frontend', `backend:${port}`).stderr).toBe('');
+  node.writePolicy('broken.yaml', { kind: 'Nonsense' });
+  await eventually('the refusal', () => live('matrix').stderr !== '');
+  const { stderr, code } = live('why', 'frontend', `backend:${port}`);
+  expect(stderr).toStartWith('warning: refused');
+  expect(stderr).toContain('broken.yaml');
+  expect(code).toBe(0);
+  node.removePolicy('broken.yaml');
+  await eventually('the end of it', () => live('matrix').stderr === '');
+});
+
 test('dbg policy wait', async () => {
   const wait = (revision: number, ...more: string[]) =>
     Bun.spawnSync([

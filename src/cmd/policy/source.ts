@@ -194,5 +194,6 @@ export async function agentModel(invocation: Invocation): Promise<OfflineModel> 
     answer: 'getPolicyExport',
     timeoutMs: exportTimeoutMs,
   });
+  if (found.problem !== undefined) printError(`warning: ${printable(found.problem)}`);
   return exportedModel(found);
 }

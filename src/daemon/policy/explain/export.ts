@@ -38,6 +38,8 @@ export interface PolicyExport {
   /** Labels of the node while the host firewall protects it. */
   readonly nodeLabels?: readonly string[];
   readonly hostSources: readonly string[];
+  /** What of the files of policies is not as it is meant. */
+  readonly problem?: string;
 }
 
 export interface ExportedEndpoint {
@@ -73,6 +75,7 @@ export interface ExportSources {
   readonly ipcache: Iterable<IpcacheRow>;
   /** Addresses by which the node speaks to its pods. */
   readonly hostSources: readonly string[];
+  readonly problem: string | undefined;
 }
 
 export function policyExport(sources: ExportSources): PolicyExport {
@@ -107,6 +110,7 @@ export function policyExport(sources: ExportSources): PolicyExport {
     })),
     ...(hostFirewall ? { nodeLabels: nodeLabelTexts(node) } : {}),
     hostSources,
+    ...(sources.problem === undefined ? {} : { problem: sources.problem }),
   };
 }
 
