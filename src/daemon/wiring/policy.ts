@@ -174,11 +174,14 @@ function overflowText({ policies, endpoints }: AgentTables): string | undefined 
   return texts.length === 0 ? undefined : texts.join(' | ');
 }
 
-/** Looks at all rules, so it waits until changes have ended. */
+/** Looks at all rules if there are others, so it waits until changes have ended. */
 function ruleReporter({ health, tables, config, resources }: AgentCore): () => void {
   const report = health.reporter('policy.rules');
+  let lookedAt = -1;
   const look = () => {
     const rules = tables.policyRules;
+    if (rules.revision === lookedAt) return;
+    lookedAt = rules.revision;
     const problems = [
       describeTwins(rules),
       describeEqualPriorities(rules.all()),
