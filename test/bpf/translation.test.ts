@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { dropReason } from '../../src/bpf/gen/constants.ts';
 import { requireAddress } from '../../src/net/address.ts';
-import { addresses, Fixture, families, podA, policy } from './fixture.ts';
+import { addresses, entry, Fixture, families, podA, policy } from './fixture.ts';
 import { echo, fragments, icmp, icmpError, tcp, udp } from './packet.ts';
 import { type ParsedPacket, parsePacket } from './packet-parse.ts';
 
@@ -170,6 +170,28 @@ for (const family of families) {
       await fixture.setPolicies(new Map([[podA.policyId, policy('egress')]]));
       expect(fixture.run('from-native', answer)).toMatchObject({ reason: 'DROP_POLICY' });
       expect(fixture.run('from-a', udp(out, ports))).toMatchObject({ reason: 'DROP_POLICY' });
+    });
+
+    test('a SYN from the other end, after the connection is over, asks the ingress policy', async () => {
+      const open = (flags: string) => fixture.run('from-a', tcp(out, { ...ports, flags }));
+      const { sport } = parsePacket(open('S').packet);
+      const hear = (flags: string) =>
+        fixture.run('from-native', tcp(back, { sport: 443, dport: sport, flags }));
+      for (const step of [hear('SA'), open('A'), open('FA'), hear('FA'), open('A')]) {
+        expect(step.verdict).toBe('redirect');
+      }
+      await fixture.setPolicies(new Map([[podA.policyId, policy('ingress')]]));
+      expect(hear('S')).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [{ flags: ['INGRESS_JUDGED', 'INGRESS_DENIED'], direction: 1 }],
+      });
+      await fixture.setPolicies(new Map([[podA.policyId, policy('ingress', [entry('ingress')])]]));
+      expect(hear('S')).toMatchObject({
+        verdict: 'redirect',
+        events: [{ type: 'NEW', flags: ['INGRESS_JUDGED'] }],
+      });
+      const answer = parsePacket(open('SA').packet);
+      expect(answer).toMatchObject({ from: node, to: world, sport, wrong: [] });
     });
 
     test('answers find the pod after the conntrack entry was evicted, and it its port', () => {

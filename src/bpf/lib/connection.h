@@ -110,10 +110,13 @@ static __always_inline int connection_new(struct __sk_buff *skb,
 					  struct delivery *d, __u32 now)
 {
 	__u8 side = p->side & 1;
-	/* What is translated back without an entry was asked for by the pod. */
-	__u8 initiator = h->file == FILE_BPF_HOST && h->own_kind == LEG_POD ?
-				 h->own & 1 :
-				 side;
+	/*
+	 * What is translated back without an entry was asked for by the pod;
+	 * but a SYN asks.
+	 */
+	bool answers = h->file == FILE_BPF_HOST && h->own_kind == LEG_POD &&
+		       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+	__u8 initiator = answers ? h->own & 1 : side;
 	struct ct_entry e = {
 		.last_seen = now,
 		.created = now,
