@@ -231,25 +231,42 @@ for (const family of families) {
       const { sport } = send(udp(out, ports));
       const quoted = udp({ from: node, to: world }, { sport, dport: 443 });
       const error = icmpError({ from: router, to: node }, 'unreachable', quoted);
-      const isCut = () => {
-        const before = fixture.counted(dropReason.DROP_POLICY, 1);
-        expect(fixture.run('from-native', error)).toMatchObject({ verdict: 'drop', events: [] });
-        expect(fixture.counted(dropReason.DROP_POLICY, 1) - before).toBe(1);
+      const outcome = () => fixture.run('from-native', error);
+      const isLost = () => {
+        const before = fixture.counted(dropReason.DROP_NAT_NO_MAPPING, 1);
+        expect(outcome()).toMatchObject({
+          reason: 'DROP_NAT_NO_MAPPING',
+          events: [{ from: router, to: node, cookie: { ingress: 0, egress: 0 } }],
+        });
+        expect(fixture.counted(dropReason.DROP_NAT_NO_MAPPING, 1) - before).toBe(1);
       };
       expect(receive(error).to).toBe(a);
+      fixture.config.epoch += 2;
+      expect(receive(error).to).toBe(a);
       await fixture.setPolicies(new Map([[podA.policyId, policy('both')]]));
-      isCut();
+      expect(outcome()).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [
+          {
+            from: router,
+            to: node,
+            flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'],
+            cookie: { ingress: 0, egress: 901 },
+            direction: 1,
+          },
+        ],
+      });
       await fixture.reset();
       expect(send(udp(out, ports)).sport).toBe(sport);
       expect(receive(error).to).toBe(a);
       const { entry, side } = fixture.connection(a, world)!;
       fixture.changeConnection(a, world, { lastSeen: entry.lastSeen - 7000 });
-      isCut();
+      isLost();
       const leg = entry.leg.map((each, at) => (at === side ? { ...each, ifindex: 1 } : each));
       fixture.changeConnection(a, world, { ...entry, leg: [leg[0]!, leg[1]!] });
-      isCut();
+      isLost();
       fixture.maps.conntrack.delete(fixture.connection(a, world)!.key);
-      isCut();
+      isLost();
       send(udp(out, ports));
       expect(receive(error).to).toBe(a);
     });

@@ -245,6 +245,33 @@ static __always_inline int related_to_nothing(const struct packet *p,
 	return 0;
 }
 
+/* In place of a drop reason: the connection's ends are not what they were. */
+#define RELATED_GONE 1
+
+/*
+ * A connection that was judged before the last change, as its own next packet
+ * would be; but nothing is noted. Of its verdicts, *f tells. Returns 0, a
+ * negative drop reason, or RELATED_GONE.
+ */
+__noinline int related_judge(struct flow *f, const struct packet *quoted,
+			     const struct ct_entry *e)
+{
+	struct flow own = {};
+	int ret;
+
+	if (!f || !quoted || !e)
+		return -DROP_INVALID;
+	own.epoch = f->epoch;
+	flow_resolve(&own.end[0], &quoted->key.addr[0], own.epoch);
+	flow_resolve(&own.end[1], &quoted->key.addr[1], own.epoch);
+	if (!leg_matches(&e->leg[0], &own.end[0]) ||
+	    !leg_matches(&e->leg[1], &own.end[1]))
+		return RELATED_GONE;
+	ret = flow_judge(&own, quoted, e->flags & CT_INITIATOR);
+	__builtin_memcpy(f->verdict, own.verdict, sizeof(f->verdict));
+	return ret;
+}
+
 /*
  * An ICMP error belongs to the connection that it quotes, and goes to whoever
  * sent the quoted packet. Without one it is judged like any packet.
@@ -276,12 +303,16 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 	if (!e || ct_expired(e, quoted.key.proto, now))
 		return related_to_nothing(p, f, h, d);
 	if (e->epoch != f->epoch) {
-		/* Judged before the last change: its next packet will tell. */
+		ret = 0;
 		if (!passes_anyway(p))
-			return -DROP_POLICY;
+			ret = related_judge(f, &quoted, e);
 		/* The address may be somebody else's by now. */
-		if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+		else if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+			ret = RELATED_GONE;
+		if (ret == RELATED_GONE)
 			return related_to_nothing(p, f, h, d);
+		if (ret)
+			return ret;
 	}
 	/* The pod must be one end of it; the node is also others' router. */
 	if (h->own_kind == LEG_POD && e->leg[0].ifindex != h->ifindex &&
