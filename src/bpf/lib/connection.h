@@ -220,9 +220,10 @@ static __always_inline bool passes_anyway(const struct packet *p)
 
 /*
  * Judged like any packet, unless it passes anyway, and never sent out under the
- * pod's own address.
+ * pod's own address. What is only audited is told of.
  */
-static __always_inline int related_to_nothing(const struct packet *p,
+static __always_inline int related_to_nothing(struct __sk_buff *skb,
+					      const struct packet *p,
 					      struct flow *f,
 					      const struct hook *h,
 					      struct delivery *d)
@@ -240,6 +241,9 @@ static __always_inline int related_to_nothing(const struct packet *p,
 		return ret;
 	if (h->from_pod && translates && to->kind == LEG_STACK)
 		return -DROP_NAT_NO_MAPPING;
+	if (f->verdict[POLICY_INGRESS].denied || f->verdict[POLICY_EGRESS].denied)
+		connection_event(skb, p, f, h, EVENT_NEW, 0,
+				 RUNTIME_EVENTS_VERDICT);
 	d->kind = to->kind;
 	d->ifindex = to->ifindex;
 	return 0;
@@ -301,7 +305,7 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 		return -DROP_INVALID;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
 	if (!e || ct_expired(e, quoted.key.proto, now))
-		return related_to_nothing(p, f, h, d);
+		return related_to_nothing(skb, p, f, h, d);
 	if (e->epoch != f->epoch) {
 		ret = 0;
 		if (!passes_anyway(p))
@@ -310,7 +314,7 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 		else if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
 			ret = RELATED_GONE;
 		if (ret == RELATED_GONE)
-			return related_to_nothing(p, f, h, d);
+			return related_to_nothing(skb, p, f, h, d);
 		if (ret)
 			return ret;
 	}
