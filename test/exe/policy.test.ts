@@ -131,6 +131,16 @@ describe('why', () => {
     expect(code).toBe(1);
   });
 
+  test('of a pod to itself no policy is told, and none would change it', () => {
+    const { code, stdout } = why('backend', 'backend:80');
+    const because = 'no policy is asked about what an end sends to itself';
+    expect(code).toBe(0);
+    expect(stdout).toContain(`ingress of default/backend: allowed: ${because}`);
+    expect(stdout).toContain(`no single rule for ingress of default/backend: ${because}`);
+    expect(stdout).not.toContain('no policy applies');
+    expect(stdout).not.toContain('that selects');
+  });
+
   test('the suggested rule allows it', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);

@@ -55,6 +55,16 @@ describe('near misses', () => {
     );
   });
 
+  test('a service without a namespace is one of any namespace', () => {
+    const toServices = [{ k8sService: { serviceName: 'db' } }];
+    const one = clusterOf(policy('to-db', { egress: [{ toServices }] }));
+    const [own, peer] = [one.end('default/backend')!, one.end('default/frontend')!];
+    const question: Question = { direction: 'egress', own, peer, proto: 6, port: 80 };
+    expect(nearMisses(considerations(one, question)).map((each) => each.reasons)).toEqual([
+      ['Service db of any namespace does not exist or has no backends'],
+    ]);
+  });
+
   test('a label is named with the one that the peer has', () => {
     expect(reasons(cluster, 'default/intruder', 8080)[0]).toBe(
       'ingress[0]: allows peers with app=frontend; default/intruder has app=intruder',

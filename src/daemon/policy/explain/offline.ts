@@ -162,9 +162,7 @@ export class OfflineCluster {
 
   /** `port` is the ICMP type for ICMP. The answer is shared: nobody changes it. */
   judge(from: End, to: End, proto: number, port: number): PairVerdict {
-    // A pod reaches itself without leaving, and so does the node.
-    if (from.pod !== undefined && from.name === to.name) return itself;
-    if (from.identity === identityHost && to.identity === identityHost) return itself;
+    if (this.isItself(from, to)) return itself;
     const egress = this.#side('egress', from, to, proto, port);
     const ingress = this.#side('ingress', to, from, proto, port);
     const deniers = [
@@ -174,6 +172,12 @@ export class OfflineCluster {
     const allowed = deniers.length === 0;
     const audit = !allowed && deniers.every((end) => this.isAudited(end));
     return { allowed, audit, egress, ingress };
+  }
+
+  /** A pod reaches itself without leaving, and so does the node: no policy is asked. */
+  isItself(from: End, to: End): boolean {
+    if (from.pod !== undefined && from.name === to.name) return true;
+    return from.identity === identityHost && to.identity === identityHost;
   }
 
   /** Whether what the end's policy denies goes on. */
