@@ -250,7 +250,7 @@ for (const family of families) {
           {
             from: router,
             to: node,
-            flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'],
+            flags: ['EGRESS_JUDGED', 'IS_REPLY', 'EGRESS_DENIED'],
             cookie: { ingress: 0, egress: 901 },
             direction: 1,
           },

@@ -88,7 +88,9 @@ for (const family of families) {
       await closed();
       expect(fixture.run('from-b', icmpError(bToA, 'unreachable', connection))).toMatchObject({
         reason: 'DROP_POLICY',
-        events: [{ flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'], cookie: { egress: 901 } }],
+        events: [
+          { flags: ['EGRESS_JUDGED', 'IS_REPLY', 'EGRESS_DENIED'], cookie: { egress: 901 } },
+        ],
       });
       const fromRouter = icmpError({ from: world, to: a }, 'unreachable', connection);
       expect(fixture.run('to-a', fromRouter)).toMatchObject({

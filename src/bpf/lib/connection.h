@@ -308,6 +308,7 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 		return related_to_nothing(skb, p, f, h, d);
 	if (e->epoch != f->epoch) {
 		ret = 0;
+		f->initiator = (p->side & 1) ^ 1;
 		if (!passes_anyway(p))
 			ret = related_judge(f, &quoted, e);
 		/* The address may be somebody else's by now. */

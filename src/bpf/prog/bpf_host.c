@@ -106,6 +106,7 @@ __noinline int netdev_error_related(const struct packet *p,
 				n->port, quoted->key.port[q ^ 1]);
 	side = own.side & 1;
 	f->epoch = config->epoch;
+	f->initiator = (p->side & 1) ^ 1;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &own.key);
 	if (!e || ct_expired(e, own.key.proto, bpf_jiffies64()) ||
 	    e->leg[side].kind != LEG_POD || e->leg[side].ifindex != n->ifindex ||
