@@ -102,6 +102,24 @@ describe('near misses', () => {
 });
 
 describe('tiers', () => {
+  test('what a denial comes before is no near miss: it would allow nothing if it matched', () => {
+    const other = {
+      from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'x' } } } }],
+    };
+    const deny = { action: 'Deny', from: [everybody] };
+    const behind = clusterOf(allowsFrontend, guard([deny, { action: 'Accept', ...other }]));
+    expect(reasons(behind, 'default/intruder', 8080)).toEqual([]);
+    const before = clusterOf(allowsFrontend, guard([{ action: 'Accept', ...other }, deny]));
+    expect(reasons(before, 'default/intruder', 8080)).toEqual([
+      'ingress[0]: allows peers with app=x; default/intruder has app=intruder',
+    ]);
+    const under = clusterOf(
+      allowsFrontend,
+      policy('closed', { ingressDeny: [{ fromEndpoints: [{}] }] }),
+    );
+    expect(reasons(under, 'default/intruder', 8080)).toEqual([]);
+  });
+
   test('a pass leads on, and what follows it in its tier is not reached', () => {
     const cluster = clusterOf(
       allowsFrontend,
