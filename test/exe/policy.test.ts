@@ -141,6 +141,25 @@ describe('why', () => {
     expect(stdout).not.toContain('that selects');
   });
 
+  test('a policy in two files is in force twice, as in an agent', () => {
+    const allows = (port: number) => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'twin', namespace: 'default' },
+      spec: { podSelector: { matchLabels: { app: 'intruder' } }, ingress: [{ ports: [{ port }] }] },
+    });
+    write('twin-1.yaml', allows(80));
+    write('twin-2.yaml', allows(90));
+    const files = ['-f', 'twin-1.yaml', '-f', 'twin-2.yaml'];
+    expect(why('frontend', 'intruder:80', ...files).code).toBe(0);
+    expect(why('frontend', 'intruder:90', ...files).code).toBe(0);
+    const { code, stderr } = why('frontend', 'intruder:100', ...files);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      'NetworkPolicy default/twin is in another file, too: both are in force',
+    );
+  });
+
   test('the suggested rule allows it', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);

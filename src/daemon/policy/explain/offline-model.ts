@@ -136,7 +136,7 @@ export function manifestModel(
   return {
     config: { enablePolicy, allowLocalhost, cidrMatchesNodes, entriesMax: entriesUnlimited },
     cluster,
-    rules: policies.flatMap((policy) => ruleRows(policy, '', 1)),
+    rules: rowsOf(policies, ''),
     objects,
     identities: [...reservedIdentities, ...identities.made],
     places,
@@ -174,10 +174,21 @@ export function overlay(
     ...model,
     rules: [
       ...model.rules.filter((row) => !replaced.has(policyKey(row))),
-      ...policies.flatMap((policy) => ruleRows(policy, 'file', 1)),
+      ...rowsOf(policies, 'file'),
     ],
     objects: [...model.objects.filter((one) => !keys.has(objectKey(one))), ...references],
   };
+}
+
+/** Policies of the same kind, namespace and name come from several files: all of them are in force. */
+function rowsOf(policies: readonly ParsedPolicy[], origin: string): PolicyRuleRow[] {
+  const twins = new Map<string, number>();
+  return policies.flatMap((policy) => {
+    const key = policyKey(policy);
+    const before = twins.get(key) ?? 0;
+    twins.set(key, before + 1);
+    return ruleRows(policy, before === 0 ? origin : `${origin}#${before + 1}`, 1);
+  });
 }
 
 /** Ends that only flows tell of: pods by their labels, at addresses that nobody else has. */
