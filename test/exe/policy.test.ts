@@ -276,6 +276,40 @@ describe('the host firewall', () => {
     expect(hosts('why', ...firewall, 'world', 'two:22').code).toBe(0);
   });
 
+  test('to a pod its own node is the host, and every other one a remote node', () => {
+    const placed = (name: string, address: string, nodeName: string) => {
+      const { spec, ...rest } = podObject(name, [address]);
+      return { ...rest, spec: { ...spec, nodeName } };
+    };
+    write(
+      'placed.yaml',
+      nodeObject('one', '10.9.0.1'),
+      nodeObject('two', '10.9.0.2'),
+      placed('first', '10.0.2.1', 'one'),
+      placed('second', '10.0.2.2', 'two'),
+      {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'closed', namespace: 'default' },
+        spec: { endpointSelector: {}, ingress: [], egress: [{ toEntities: ['remote-node'] }] },
+      },
+    );
+    for (const more of [[], ['--node', 'one']]) {
+      const allowed = (from: string, to: string) =>
+        policy(['why', '-f', 'placed.yaml', from, to, ...more]).code === 0;
+      expect(allowed('one', 'first')).toBe(true);
+      expect(allowed('two', 'second')).toBe(true);
+      expect(allowed('two', 'first')).toBe(false);
+      expect(allowed('one', 'second')).toBe(false);
+      expect(allowed('first', 'one')).toBe(false);
+      expect(allowed('first', 'two')).toBe(true);
+      expect(allowed('second', 'one')).toBe(true);
+    }
+    const rows = policy(['matrix', '-f', 'placed.yaml', '--external', '10.9.0.2', '-o', 'list']);
+    expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/first +80\/TCP +denied/);
+    expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/second +80\/TCP +allowed/);
+  });
+
   test('is off unless it is asked for, as in an agent', () => {
     const open = hosts('why', '--node', 'one', 'world', 'host:22');
     expect(open.stdout).toContain('ingress of host: allowed, there is no host firewall');

@@ -172,7 +172,11 @@ function pairDifferences(
     const [a, b, c, d] = ends;
     if (a === undefined || b === undefined || c === undefined || d === undefined) return [];
     const [old, next] = clusters;
-    const key = [old.likeness(a), old.likeness(b), next.likeness(c), next.likeness(d), family];
+    const key = [
+      ...[old.likeness(a, b), old.likeness(b, a)],
+      ...[next.likeness(c, d), next.likeness(d, c)],
+      family,
+    ];
     const text = key.join('|');
     const flips = known.get(text) ?? flipsOf(clusters, [a, b], [c, d], family, segments);
     if (known.size < knownMax) known.set(text, flips);

@@ -177,7 +177,8 @@ function sidesOf(
   const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) => {
     const side = verdict[direction];
     const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
-    return side && sideOf(cluster, { direction, own, peer, ...l4, anyPort }, side);
+    const seen = cluster.asSeenBy(own, peer);
+    return side && sideOf(cluster, { direction, own, peer: seen, ...l4, anyPort }, side);
   });
   const unasked = {
     egress: unaskedNames(cluster, from, 'egress'),

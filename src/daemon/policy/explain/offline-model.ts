@@ -35,6 +35,8 @@ export interface OfflinePod {
   readonly ports: string;
   /** Canonical. */
   readonly addresses: readonly string[];
+  /** The node that it runs on; undefined is this one. */
+  readonly nodeName?: string | undefined;
 }
 
 export interface OfflineModel {
@@ -48,7 +50,11 @@ export interface OfflineModel {
   readonly places: readonly { readonly prefix: string; readonly identity: IdentityId }[];
   readonly pods: readonly OfflinePod[];
   /** Pods in the network of their node, and its addresses. */
-  readonly hostPods: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly hostPods: readonly {
+    readonly name: string;
+    readonly addresses: readonly string[];
+    readonly nodeName?: string | undefined;
+  }[];
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
   /** The pods, and `host`, whose denials are only told of (`policy-audit-mode`). */
@@ -129,6 +135,7 @@ export function manifestModel(
         identity: identities.of(labels),
         ports: formatPorts(pod.ports),
         addresses: pod.addresses,
+        nodeName: pod.nodeName,
       };
     });
   const localNode = objects.find((one) => one.kind === 'Node' && one.name === config.localNode);
@@ -143,7 +150,11 @@ export function manifestModel(
     pods: placed,
     hostPods: pods
       .filter((pod) => pod.hostNetwork)
-      .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
+      .map((pod) => ({
+        name: `${pod.namespace}/${pod.name}`,
+        addresses: pod.addresses,
+        nodeName: pod.nodeName,
+      })),
     nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
     audited: new Set(),
   };
