@@ -52,6 +52,21 @@ for (const family of families) {
       expect(fixture.connection(a, b)).toMatchObject({ entry: { cookie: [0, 901] } });
     });
 
+    test('of the sender: an ICMP error about nothing, and its denial told of', async () => {
+      auditA();
+      await fixture.setPolicies(new Map([denyEgress]));
+      const error = icmpError({ from: a, to: b }, 'unreachable', udp({ from: b, to: a }, ports));
+      const outcome = fixture.run('from-a', error);
+      expect(outcome.verdict).toBe('redirect');
+      expect(outcome.events).toMatchObject([
+        {
+          type: 'NEW',
+          flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'],
+          cookie: { ingress: 0, egress: 901 },
+        },
+      ]);
+    });
+
     test('of the sender: the receiver is asked as ever', async () => {
       auditA();
       await fixture.setPolicies(new Map([denyEgress, denyIngress]));

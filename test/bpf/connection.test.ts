@@ -140,7 +140,11 @@ for (const family of families) {
       for (const run of [fromA, fromB, fromA, fromB]) {
         const cut = run('A');
         expect(cut).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
-        expect(cut.events[0]).toMatchObject({ flags: ['INGRESS_JUDGED', 'INGRESS_DENIED'] });
+        // What the other end began is told of as its reply, not as a question of its own.
+        const reply = run === fromB ? ['IS_REPLY'] : [];
+        expect(cut.events[0]).toMatchObject({
+          flags: ['INGRESS_JUDGED', ...reply, 'INGRESS_DENIED'],
+        });
       }
       await fixture.setPolicies(new Map([[podB.policyId, openPolicy]]));
       expect(fromB('A')).toMatchObject({ verdict: 'redirect' });

@@ -173,7 +173,7 @@ for (const family of families) {
       expect(ask('A')).toMatchObject({ verdict: 'drop', reason: 'DROP_POLICY' });
       expect(answer('A')).toMatchObject({
         reason: 'DROP_POLICY',
-        events: [{ flags: ['INGRESS_JUDGED', 'INGRESS_DENIED'], file: 1 }],
+        events: [{ flags: ['INGRESS_JUDGED', 'IS_REPLY', 'INGRESS_DENIED'], file: 1 }],
       });
     });
   });

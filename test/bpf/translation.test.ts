@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { dropReason } from '../../src/bpf/gen/constants.ts';
 import { requireAddress } from '../../src/net/address.ts';
-import { addresses, Fixture, families, podA, policy } from './fixture.ts';
+import { addresses, entry, Fixture, families, podA, policy } from './fixture.ts';
 import { echo, fragments, icmp, icmpError, tcp, udp } from './packet.ts';
 import { type ParsedPacket, parsePacket } from './packet-parse.ts';
 
@@ -172,6 +172,28 @@ for (const family of families) {
       expect(fixture.run('from-a', udp(out, ports))).toMatchObject({ reason: 'DROP_POLICY' });
     });
 
+    test('a SYN from the other end, after the connection is over, asks the ingress policy', async () => {
+      const open = (flags: string) => fixture.run('from-a', tcp(out, { ...ports, flags }));
+      const { sport } = parsePacket(open('S').packet);
+      const hear = (flags: string) =>
+        fixture.run('from-native', tcp(back, { sport: 443, dport: sport, flags }));
+      for (const step of [hear('SA'), open('A'), open('FA'), hear('FA'), open('A')]) {
+        expect(step.verdict).toBe('redirect');
+      }
+      await fixture.setPolicies(new Map([[podA.policyId, policy('ingress')]]));
+      expect(hear('S')).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [{ flags: ['INGRESS_JUDGED', 'INGRESS_DENIED'], direction: 1 }],
+      });
+      await fixture.setPolicies(new Map([[podA.policyId, policy('ingress', [entry('ingress')])]]));
+      expect(hear('S')).toMatchObject({
+        verdict: 'redirect',
+        events: [{ type: 'NEW', flags: ['INGRESS_JUDGED'] }],
+      });
+      const answer = parsePacket(open('SA').packet);
+      expect(answer).toMatchObject({ from: node, to: world, sport, wrong: [] });
+    });
+
     test('answers find the pod after the conntrack entry was evicted, and it its port', () => {
       const { sport } = send(udp(out, ports));
       fixture.maps.conntrack.delete(fixture.connection(a, world)!.key);
@@ -209,25 +231,42 @@ for (const family of families) {
       const { sport } = send(udp(out, ports));
       const quoted = udp({ from: node, to: world }, { sport, dport: 443 });
       const error = icmpError({ from: router, to: node }, 'unreachable', quoted);
-      const isCut = () => {
-        const before = fixture.counted(dropReason.DROP_POLICY, 1);
-        expect(fixture.run('from-native', error)).toMatchObject({ verdict: 'drop', events: [] });
-        expect(fixture.counted(dropReason.DROP_POLICY, 1) - before).toBe(1);
+      const outcome = () => fixture.run('from-native', error);
+      const isLost = () => {
+        const before = fixture.counted(dropReason.DROP_NAT_NO_MAPPING, 1);
+        expect(outcome()).toMatchObject({
+          reason: 'DROP_NAT_NO_MAPPING',
+          events: [{ from: router, to: node, cookie: { ingress: 0, egress: 0 } }],
+        });
+        expect(fixture.counted(dropReason.DROP_NAT_NO_MAPPING, 1) - before).toBe(1);
       };
       expect(receive(error).to).toBe(a);
+      fixture.config.epoch += 2;
+      expect(receive(error).to).toBe(a);
       await fixture.setPolicies(new Map([[podA.policyId, policy('both')]]));
-      isCut();
+      expect(outcome()).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [
+          {
+            from: router,
+            to: node,
+            flags: ['EGRESS_JUDGED', 'IS_REPLY', 'EGRESS_DENIED'],
+            cookie: { ingress: 0, egress: 901 },
+            direction: 1,
+          },
+        ],
+      });
       await fixture.reset();
       expect(send(udp(out, ports)).sport).toBe(sport);
       expect(receive(error).to).toBe(a);
       const { entry, side } = fixture.connection(a, world)!;
       fixture.changeConnection(a, world, { lastSeen: entry.lastSeen - 7000 });
-      isCut();
+      isLost();
       const leg = entry.leg.map((each, at) => (at === side ? { ...each, ifindex: 1 } : each));
       fixture.changeConnection(a, world, { ...entry, leg: [leg[0]!, leg[1]!] });
-      isCut();
+      isLost();
       fixture.maps.conntrack.delete(fixture.connection(a, world)!.key);
-      isCut();
+      isLost();
       send(udp(out, ports));
       expect(receive(error).to).toBe(a);
     });

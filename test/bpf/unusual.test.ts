@@ -86,9 +86,34 @@ for (const family of families) {
     test('about a connection that policy has cut', async () => {
       fixture.run('from-a', connection);
       await closed();
-      expect(fixture.run('from-b', icmpError(bToA, 'unreachable', connection)).verdict).toBe(
-        'drop',
+      expect(fixture.run('from-b', icmpError(bToA, 'unreachable', connection))).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [
+          { flags: ['EGRESS_JUDGED', 'IS_REPLY', 'EGRESS_DENIED'], cookie: { egress: 901 } },
+        ],
+      });
+      const fromRouter = icmpError({ from: world, to: a }, 'unreachable', connection);
+      expect(fixture.run('to-a', fromRouter)).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [{ from: world, to: a, cookie: { egress: 901 } }],
+      });
+    });
+
+    test('about a connection that was not judged since a change, and is still allowed', async () => {
+      fixture.run('from-a', connection);
+      const { entry: before } = fixture.connection(a, b)!;
+      fixture.config.epoch += 2;
+      const error = icmpError(bToA, 'unreachable', connection);
+      expect(fixture.run('from-b', error)).toMatchObject({ verdict: 'redirect', events: [] });
+      const onlyUdp = [
+        entry('egress', { proto: proto.udp }),
+        entry('ingress', { proto: proto.udp }),
+      ];
+      await fixture.setPolicies(
+        new Map([podA, podB].map((pod) => [pod.policyId, policy('both', onlyUdp)])),
       );
+      expect(fixture.run('from-b', error)).toMatchObject({ verdict: 'redirect', events: [] });
+      expect(fixture.connection(a, b)!.entry).toEqual(before);
     });
 
     test('for somebody who did not send what is quoted', () => {

@@ -131,6 +131,35 @@ describe('why', () => {
     expect(code).toBe(1);
   });
 
+  test('of a pod to itself no policy is told, and none would change it', () => {
+    const { code, stdout } = why('backend', 'backend:80');
+    const because = 'no policy is asked about what an end sends to itself';
+    expect(code).toBe(0);
+    expect(stdout).toContain(`ingress of default/backend: allowed: ${because}`);
+    expect(stdout).toContain(`no single rule for ingress of default/backend: ${because}`);
+    expect(stdout).not.toContain('no policy applies');
+    expect(stdout).not.toContain('that selects');
+  });
+
+  test('a policy in two files is in force twice, as in an agent', () => {
+    const allows = (port: number) => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'twin', namespace: 'default' },
+      spec: { podSelector: { matchLabels: { app: 'intruder' } }, ingress: [{ ports: [{ port }] }] },
+    });
+    write('twin-1.yaml', allows(80));
+    write('twin-2.yaml', allows(90));
+    const files = ['-f', 'twin-1.yaml', '-f', 'twin-2.yaml'];
+    expect(why('frontend', 'intruder:80', ...files).code).toBe(0);
+    expect(why('frontend', 'intruder:90', ...files).code).toBe(0);
+    const { code, stderr } = why('frontend', 'intruder:100', ...files);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      'NetworkPolicy default/twin is in another file, too: both are in force',
+    );
+  });
+
   test('the suggested rule allows it', () => {
     const { stdout } = why('intruder', 'backend:8080', '--suggest');
     write('cluster/policy.yaml', allowsFrontend);
@@ -245,6 +274,40 @@ describe('the host firewall', () => {
     expect(hosts('why', ...firewall, 'one', 'host:80').code).toBe(0);
     expect(hosts('why', ...firewall, 'two', 'host:22').code).toBe(1);
     expect(hosts('why', ...firewall, 'world', 'two:22').code).toBe(0);
+  });
+
+  test('to a pod its own node is the host, and every other one a remote node', () => {
+    const placed = (name: string, address: string, nodeName: string) => {
+      const { spec, ...rest } = podObject(name, [address]);
+      return { ...rest, spec: { ...spec, nodeName } };
+    };
+    write(
+      'placed.yaml',
+      nodeObject('one', '10.9.0.1'),
+      nodeObject('two', '10.9.0.2'),
+      placed('first', '10.0.2.1', 'one'),
+      placed('second', '10.0.2.2', 'two'),
+      {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'closed', namespace: 'default' },
+        spec: { endpointSelector: {}, ingress: [], egress: [{ toEntities: ['remote-node'] }] },
+      },
+    );
+    for (const more of [[], ['--node', 'one']]) {
+      const allowed = (from: string, to: string) =>
+        policy(['why', '-f', 'placed.yaml', from, to, ...more]).code === 0;
+      expect(allowed('one', 'first')).toBe(true);
+      expect(allowed('two', 'second')).toBe(true);
+      expect(allowed('two', 'first')).toBe(false);
+      expect(allowed('one', 'second')).toBe(false);
+      expect(allowed('first', 'one')).toBe(false);
+      expect(allowed('first', 'two')).toBe(true);
+      expect(allowed('second', 'one')).toBe(true);
+    }
+    const rows = policy(['matrix', '-f', 'placed.yaml', '--external', '10.9.0.2', '-o', 'list']);
+    expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/first +80\/TCP +denied/);
+    expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/second +80\/TCP +allowed/);
   });
 
   test('is off unless it is asked for, as in an agent', () => {

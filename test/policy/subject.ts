@@ -34,7 +34,9 @@ export function compile(cluster: Cluster, hostFirewall = false): OfflineCluster 
     entriesMax: 0,
     identityLabels: (pod) => podIdentityLabels(pod, filter).labels,
   });
-  return new OfflineCluster(model);
+  // The oracle looks at every pod as if it ran on the local node.
+  const pods = model.pods.map((pod) => ({ ...pod, nodeName: undefined }));
+  return new OfflineCluster({ ...model, pods });
 }
 
 export function compiledVerdict(cluster: OfflineCluster, query: Query) {

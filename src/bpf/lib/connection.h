@@ -110,10 +110,13 @@ static __always_inline int connection_new(struct __sk_buff *skb,
 					  struct delivery *d, __u32 now)
 {
 	__u8 side = p->side & 1;
-	/* What is translated back without an entry was asked for by the pod. */
-	__u8 initiator = h->file == FILE_BPF_HOST && h->own_kind == LEG_POD ?
-				 h->own & 1 :
-				 side;
+	/*
+	 * What is translated back without an entry was asked for by the pod;
+	 * but a SYN asks.
+	 */
+	bool answers = h->file == FILE_BPF_HOST && h->own_kind == LEG_POD &&
+		       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+	__u8 initiator = answers ? h->own & 1 : side;
 	struct ct_entry e = {
 		.last_seen = now,
 		.created = now,
@@ -217,9 +220,10 @@ static __always_inline bool passes_anyway(const struct packet *p)
 
 /*
  * Judged like any packet, unless it passes anyway, and never sent out under the
- * pod's own address.
+ * pod's own address. What is only audited is told of.
  */
-static __always_inline int related_to_nothing(const struct packet *p,
+static __always_inline int related_to_nothing(struct __sk_buff *skb,
+					      const struct packet *p,
 					      struct flow *f,
 					      const struct hook *h,
 					      struct delivery *d)
@@ -237,9 +241,39 @@ static __always_inline int related_to_nothing(const struct packet *p,
 		return ret;
 	if (h->from_pod && translates && to->kind == LEG_STACK)
 		return -DROP_NAT_NO_MAPPING;
+	if (f->verdict[POLICY_INGRESS].denied || f->verdict[POLICY_EGRESS].denied)
+		connection_event(skb, p, f, h, EVENT_NEW, 0,
+				 RUNTIME_EVENTS_VERDICT);
 	d->kind = to->kind;
 	d->ifindex = to->ifindex;
 	return 0;
+}
+
+/* In place of a drop reason: the connection's ends are not what they were. */
+#define RELATED_GONE 1
+
+/*
+ * A connection that was judged before the last change, as its own next packet
+ * would be; but nothing is noted. Of its verdicts, *f tells. Returns 0, a
+ * negative drop reason, or RELATED_GONE.
+ */
+__noinline int related_judge(struct flow *f, const struct packet *quoted,
+			     const struct ct_entry *e)
+{
+	struct flow own = {};
+	int ret;
+
+	if (!f || !quoted || !e)
+		return -DROP_INVALID;
+	own.epoch = f->epoch;
+	flow_resolve(&own.end[0], &quoted->key.addr[0], own.epoch);
+	flow_resolve(&own.end[1], &quoted->key.addr[1], own.epoch);
+	if (!leg_matches(&e->leg[0], &own.end[0]) ||
+	    !leg_matches(&e->leg[1], &own.end[1]))
+		return RELATED_GONE;
+	ret = flow_judge(&own, quoted, e->flags & CT_INITIATOR);
+	__builtin_memcpy(f->verdict, own.verdict, sizeof(f->verdict));
+	return ret;
 }
 
 /*
@@ -271,14 +305,19 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 		return -DROP_INVALID;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &quoted.key);
 	if (!e || ct_expired(e, quoted.key.proto, now))
-		return related_to_nothing(p, f, h, d);
+		return related_to_nothing(skb, p, f, h, d);
 	if (e->epoch != f->epoch) {
-		/* Judged before the last change: its next packet will tell. */
+		ret = 0;
+		f->initiator = (p->side & 1) ^ 1;
 		if (!passes_anyway(p))
-			return -DROP_POLICY;
+			ret = related_judge(f, &quoted, e);
 		/* The address may be somebody else's by now. */
-		if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
-			return related_to_nothing(p, f, h, d);
+		else if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+			ret = RELATED_GONE;
+		if (ret == RELATED_GONE)
+			return related_to_nothing(skb, p, f, h, d);
+		if (ret)
+			return ret;
 	}
 	/* The pod must be one end of it; the node is also others' router. */
 	if (h->own_kind == LEG_POD && e->leg[0].ifindex != h->ifindex &&

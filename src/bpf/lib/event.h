@@ -129,6 +129,10 @@ static __always_inline int event_drop(struct __sk_buff *skb,
 		.line = line,
 	};
 
+	/* Denied as part of what the other end began. */
+	if ((f->verdict[0].judged | f->verdict[1].judged) &&
+	    (f->initiator & 1) != (p->side & 1))
+		o.flags = EVENT_IS_REPLY;
 	metric_count(skb, (__u8)-reason, direction);
 	if (event_wanted(RUNTIME_EVENTS_DROP))
 		event_send(skb, p, f, &o);

@@ -68,6 +68,7 @@ __noinline int host_judge_unread(struct __sk_buff *skb, const struct packet *p,
 	ret = flow_resolve_ends(skb, f, p, h);
 	if (ret)
 		return ret;
+	f->initiator = p->side & 1;
 	ret = host_enforces(&f->end[h->own & 1], &f->verdict[egress], egress,
 			    f->epoch);
 	if (ret <= 0)

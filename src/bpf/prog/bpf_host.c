@@ -84,38 +84,46 @@ __noinline int netdev_error_write(struct __sk_buff *skb, const struct packet *p,
 
 /*
  * The connection behind a mapping is in use, of that port, and allowed, unless
- * the error passes anyway.
+ * the error passes anyway. Returns 0, or a negative drop reason with the
+ * verdicts in *f.
  */
 __noinline int netdev_error_related(const struct packet *p,
 				    const struct packet *quoted,
-				    const struct nat_entry *n)
+				    const struct nat_entry *n, struct flow *f)
 {
 	struct runtime_config *config = runtime_config();
-	struct ct_key key = {};
+	struct packet own = {};
 	struct ct_entry *e;
-	__u8 q, own;
+	__u8 q, side;
+	int ret = 0;
 
-	if (!p || !quoted || !n || !config)
-		return 0;
+	if (!p || !quoted || !n || !f || !config)
+		return -DROP_NO_CONFIG;
 	q = quoted->side & 1;
-	key.proto = quoted->key.proto;
-	own = ct_key_order(&key, &n->addr, &quoted->key.addr[q ^ 1], n->port,
-			   quoted->key.port[q ^ 1]);
-	e = bpf_map_lookup_elem(&cilium_ct_global, &key);
-	if (!e || ct_expired(e, key.proto, bpf_jiffies64()))
-		return 0;
-	if (e->epoch != config->epoch && !passes_anyway(p))
-		return 0;
-	return e->leg[own & 1].kind == LEG_POD &&
-	       e->leg[own & 1].ifindex == n->ifindex &&
-	       e->leg[(own & 1) ^ 1].kind == LEG_WORLD &&
-	       e->nat_port == quoted->key.port[q];
+	own.family = quoted->family;
+	own.key.proto = quoted->key.proto;
+	own.side = ct_key_order(&own.key, &n->addr, &quoted->key.addr[q ^ 1],
+				n->port, quoted->key.port[q ^ 1]);
+	side = own.side & 1;
+	f->epoch = config->epoch;
+	f->initiator = (p->side & 1) ^ 1;
+	e = bpf_map_lookup_elem(&cilium_ct_global, &own.key);
+	if (!e || ct_expired(e, own.key.proto, bpf_jiffies64()) ||
+	    e->leg[side].kind != LEG_POD || e->leg[side].ifindex != n->ifindex ||
+	    e->leg[side ^ 1].kind != LEG_WORLD ||
+	    e->nat_port != quoted->key.port[q])
+		return -DROP_NAT_NO_MAPPING;
+	if (e->epoch != f->epoch && !passes_anyway(p))
+		ret = related_judge(f, &own, e);
+	return ret == RELATED_GONE ? -DROP_NAT_NO_MAPPING : ret;
 }
 
 __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 {
 	struct packet quoted = {};
+	struct flow f = {};
 	struct nat_entry *n;
+	int ret;
 
 	if (!p)
 		return TC_ACT_SHOT;
@@ -125,13 +133,15 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	n = bpf_map_lookup_elem(&cilium_snat, &quoted.key);
 	if (!n)
 		return TC_ACT_OK;
-	if (netdev_error_related(p, &quoted, n) <= 0) {
-		metric_count(skb, DROP_POLICY, METRIC_INGRESS);
-		return TC_ACT_SHOT;
-	}
-	if (netdev_error_write(skb, p, &quoted, n)) {
-		metric_count(skb, DROP_WRITE_ERROR, METRIC_INGRESS);
-		return TC_ACT_SHOT;
+	ret = netdev_error_related(p, &quoted, n, &f);
+	if (!ret)
+		ret = netdev_error_write(skb, p, &quoted, n);
+	if (ret) {
+		/* As it came: for the node's address. */
+		flow_resolve(&f.end[0], &p->key.addr[0], f.epoch);
+		flow_resolve(&f.end[1], &p->key.addr[1], f.epoch);
+		return event_drop(skb, p, &f, ret, METRIC_INGRESS,
+				  FILE_BPF_HOST, __LINE__);
 	}
 	metric_count(skb, 0, METRIC_INGRESS);
 	return bpf_redirect_peer(n->ifindex, 0);
@@ -153,10 +163,6 @@ __noinline int from_netdev_slow(struct __sk_buff *skb, struct packet *p)
 
 	if (!p)
 		return TC_ACT_SHOT;
-	if (p->kind == PACKET_SLOW)
-		packet_parse_slow(skb, p, ETH_HLEN);
-	if (p->kind == PACKET_ICMP_ERROR)
-		return netdev_error(skb, p);
 	if (p->kind != PACKET_PLAIN)
 		return TC_ACT_OK;
 	n = bpf_map_lookup_elem(&cilium_snat, &p->key);
@@ -237,8 +243,10 @@ int cil_from_netdev(struct __sk_buff *skb)
 	}
 	if (!netdev_is_ours(skb))
 		return TC_ACT_OK;
-	packet_parse(skb, &p);
-	ret = from_netdev_slow(skb, &p);
+	if (packet_parse(skb, &p) == PACKET_SLOW)
+		packet_parse_slow(skb, &p, ETH_HLEN);
+	ret = p.kind == PACKET_ICMP_ERROR ? netdev_error(skb, &p) :
+					    from_netdev_slow(skb, &p);
 	/* No pod's, so it may be the node's own. */
 	if (config_host_firewall && ret == TC_ACT_OK)
 		return host_judge(skb, &p, METRIC_INGRESS);

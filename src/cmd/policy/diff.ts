@@ -173,7 +173,11 @@ function pairDifferences(
     if (one === undefined || b === undefined || other === undefined || d === undefined) return [];
     const [old, next] = clusters;
     const [a, c] = [old.asSource(one), next.asSource(other)];
-    const key = [old.likeness(a), old.likeness(b), next.likeness(c), next.likeness(d), family];
+    const key = [
+      ...[old.likeness(a, b), old.likeness(b, a)],
+      ...[next.likeness(c, d), next.likeness(d, c)],
+      family,
+    ];
     const text = key.join('|');
     const flips = known.get(text) ?? flipsOf(clusters, [a, b], [c, d], family, segments);
     if (known.size < knownMax) known.set(text, flips);

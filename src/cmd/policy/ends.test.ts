@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { fixtureModel, podDocument } from '../../daemon/policy/explain/manifest-fixture.ts';
 import { OfflineCluster } from '../../daemon/policy/explain/offline.ts';
-import { endName, pairsOf, parsePort, splitTarget } from './ends.ts';
+import { endName, pairsOf, parsePort, portTo, splitTarget } from './ends.ts';
 
 describe('TO[:PORT/PROTO]', () => {
   test.each([
@@ -78,4 +78,16 @@ test('a pod that is in another namespace is what may have been meant', () => {
   const pairs = (to: string) => () => pairsOf(cluster, 'default/db', to, [4]);
   expect(pairs('default/web')).toThrow('no pod default/web (did you mean shop/web?)');
   expect(pairs('shop/db')).toThrow('no pod shop/db (did you mean default/db?)');
+});
+
+test('a name of a port that is one of another protocol is not said to be unknown', () => {
+  const ports = [{ name: 'http', containerPort: 8080 }];
+  const cluster = new OfflineCluster(
+    fixtureModel([podDocument('web', '10.0.1.1', { ports }), podDocument('db', '10.0.1.2')]),
+  );
+  const [pair] = pairsOf(cluster, 'default/db', 'default/web', [4]);
+  expect(portTo(parsePort('http'), pair!)).toEqual({ proto: 6, port: 8080 });
+  expect(() => portTo(parsePort('http/udp'), pair!)).toThrow(
+    '"http" of default/web is 8080/TCP: a name is of one protocol',
+  );
 });

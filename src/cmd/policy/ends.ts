@@ -172,6 +172,11 @@ export function portTo(port: WrittenPort, { family, to }: Pair): L4 | undefined 
           each.name === port.name && (port.proto === undefined || each.proto === port.proto),
       );
       if (found !== undefined) return { proto: found.proto, port: found.port };
+      const other = own.find((each) => each.name === port.name);
+      if (other !== undefined) {
+        const named = `${JSON.stringify(port.name)} of ${to.name}`;
+        throw new UsageError(`${named} is ${formatL4(other)}: a name is of one protocol`);
+      }
       const hint = suggest(
         port.name,
         own.map((each) => each.name),

@@ -62,27 +62,37 @@ function filterOf(patterns: readonly string[]) {
 
 const standInsMax = 60_000;
 
-/** Reads all files. Throws `InputError` if any of them is refused. */
+/**
+ * Reads all files. Of what several files have, as an agent takes its folder: all of the policies, and
+ * the first of the objects. Throws `InputError` if any file is refused.
+ */
 export function readDocuments(paths: readonly string[], cluster: string): Documents {
   const files = loadDocuments(paths, { cluster });
   const lines = files.flatMap(problemLines);
   if (lines.length > 0) throw new InputError(lines);
-  const policies = new Map<string, ParsedPolicy>();
+  const policies: ParsedPolicy[] = [];
+  const names = new Set<string>();
   const objects = new Map<string, ClusterObject>();
   for (const { path, result } of files) {
     if (result.kind !== 'parsed') continue;
     for (const policy of result.policies) {
       const key = `${policy.kind} ${policyName(policy)}`;
-      if (policies.has(key))
-        printError(`${printable(path)}: warning: ${key} is in another file, too`);
-      policies.set(key, policy);
+      if (names.has(key)) {
+        const told = `warning: ${key} is in another file, too: both are in force`;
+        printError(`${printable(path)}: ${told}`);
+      }
+      names.add(key);
+      policies.push(policy);
     }
-    for (const object of result.objects) objects.set(objectKey(object), object);
+    for (const object of result.objects) {
+      const key = objectKey(object);
+      if (!objects.has(key)) objects.set(key, object);
+    }
   }
   if (files.length === 0) {
     throw new InputError(paths.map((path) => `${printable(path)}: has no *.yaml, *.yml or *.json`));
   }
-  return { policies: [...policies.values()], objects: withAddresses([...objects.values()]) };
+  return { policies, objects: withAddresses([...objects.values()]) };
 }
 
 /** Addresses of the ranges for benchmarks (RFC 2544, RFC 5180), which no cluster has. */

@@ -87,7 +87,7 @@ function side(
 
 function sentence({ verdict, audit, enforced, default: isDefault, by, rules }: SideAnswer): string {
   const isImplicit = rules.every((rule) => rule.startsWith('implicit:'));
-  if (!enforced) return 'allowed, no policy applies';
+  if (!enforced) return by === '' ? 'allowed, no policy applies' : `allowed: ${by}`;
   if (verdict === 'denied') {
     const why = isDefault ? `, nothing allows it; default deny by ${by}` : ` by ${by}`;
     return `denied${why}${audit ? '; only audited, so it goes on' : ''}`;

@@ -177,7 +177,8 @@ function sidesOf(
   const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) => {
     const side = verdict[direction];
     const [own, peer] = direction === 'egress' ? [from, to] : [to, from];
-    return side && sideOf(cluster, { direction, own, peer, ...l4, anyPort }, side);
+    const seen = cluster.asSeenBy(own, peer);
+    return side && sideOf(cluster, { direction, own, peer: seen, ...l4, anyPort }, side);
   });
   const unasked = {
     egress: unaskedNames(cluster, from, 'egress'),
@@ -192,7 +193,8 @@ function unaskedNames(cluster: OfflineCluster, end: End, direction: Direction): 
 }
 
 function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict): SideAnswer {
-  const { direction } = question;
+  const { direction, own, peer } = question;
+  const isItself = cluster.isItself(own, peer);
   const all = side.enforced ? considerations(cluster, question) : [];
   const rows = cluster.rulesOf(question.own);
   return {
@@ -201,12 +203,23 @@ function sideOf(cluster: OfflineCluster, question: Question, side: SideVerdict):
     enforced: side.enforced,
     default: side.isDefault,
     rules: ruleNames(side, direction),
-    by: side.enforced ? describePolicies(side, rows, direction) : '',
+    by: side.enforced ? describePolicies(side, rows, direction) : isItself ? itselfText : '',
     passed: passedOf(all),
     misses: side.allowed ? [] : nearMisses(all).slice(0, missesMax).map(missOf),
-    change: changeOf(cluster, question),
+    change: isItself
+      ? {
+          kind: 'none',
+          direction,
+          rules: [],
+          becomes: 'allowed',
+          becauseOf: [],
+          obstacle: itselfText,
+        }
+      : changeOf(cluster, question),
   };
 }
+
+const itselfText = 'no policy is asked about what an end sends to itself';
 
 function passedOf(all: readonly Consideration[]): string[] {
   return all

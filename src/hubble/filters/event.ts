@@ -33,7 +33,7 @@ function eventTypeTest(wanted: EventTypeFilter): Predicate {
   };
 }
 
-/** Drops have no is_reply; whoever asks for requests wants to see them. */
+/** Drops have no is_reply, but for replies; whoever asks for requests wants to see them. */
 function replyTest(wanted: boolean): Predicate {
   return (flow) => {
     const isReply = flow.isReply();

@@ -125,6 +125,21 @@ describe('an event becomes flows', () => {
     ]);
   });
 
+  test('a connection cut when it answers: the flows are of a reply', () => {
+    const { egressJudged, egressDenied, isReply } = eventFlag;
+    const drop = { type: eventType.drop, reason: 133 };
+    const seen = (flags: number) =>
+      flowsOf({ ...drop, flags }).map((flow) => [flow.event_type?.type, flow.is_reply]);
+    expect(seen(egressJudged | egressDenied | isReply)).toEqual([
+      [5, true],
+      [1, true],
+    ]);
+    expect(seen(egressJudged | egressDenied)).toEqual([
+      [5, undefined],
+      [1, undefined],
+    ]);
+  });
+
   test('a default deny at the receiver: the allowed egress, the denial, the drop', () => {
     const flows = flowsOf({
       type: eventType.drop,

@@ -277,7 +277,9 @@ export class FlowRecord implements FlowFields {
   isReply(): boolean | undefined {
     const isDrop = this.#isDenied() && this.verdict() === Verdict.DROPPED;
     // A verdict is of a new connection, or, after a change of policy, of whichever packet came first.
-    return this.kind !== flowKind.trace && isDrop ? undefined : this.#packetIsReply();
+    // Of what is denied only that is told: the first packet may be either.
+    const isReply = this.#packetIsReply();
+    return this.kind !== flowKind.trace && isDrop && !isReply ? undefined : isReply;
   }
 
   #packetIsReply(): boolean {

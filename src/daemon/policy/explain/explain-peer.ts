@@ -61,7 +61,7 @@ function failureOf(
       return { failed: 1, reason: `${shown(end)} is in no block of CiliumCIDRGroup ${name}` };
     }
     case 'service': {
-      const name = peer.name === undefined ? 'by labels' : `${peer.namespace}/${peer.name}`;
+      const name = serviceText(peer);
       return terms.length === 0
         ? { failed: 1, reason: `Service ${name} does not exist or has no backends` }
         : { failed: 1, reason: `${shown(end)} is no backend of Service ${name}` };
@@ -69,6 +69,11 @@ function failureOf(
     case 'nodes':
       return { failed: 1, reason: `allows nodes by label; ${shown(end)} is none of them` };
   }
+}
+
+function serviceText({ namespace, name }: Extract<Peer, { kind: 'service' }>): string {
+  if (name === undefined) return 'by labels';
+  return namespace === undefined ? `${name} of any namespace` : `${namespace}/${name}`;
 }
 
 function cidrFailure(peer: Extract<Peer, { kind: 'cidr' }>, end: End): Failure {

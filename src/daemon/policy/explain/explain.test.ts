@@ -55,6 +55,16 @@ describe('near misses', () => {
     );
   });
 
+  test('a service without a namespace is one of any namespace', () => {
+    const toServices = [{ k8sService: { serviceName: 'db' } }];
+    const one = clusterOf(policy('to-db', { egress: [{ toServices }] }));
+    const [own, peer] = [one.end('default/backend')!, one.end('default/frontend')!];
+    const question: Question = { direction: 'egress', own, peer, proto: 6, port: 80 };
+    expect(nearMisses(considerations(one, question)).map((each) => each.reasons)).toEqual([
+      ['Service db of any namespace does not exist or has no backends'],
+    ]);
+  });
+
   test('a label is named with the one that the peer has', () => {
     expect(reasons(cluster, 'default/intruder', 8080)[0]).toBe(
       'ingress[0]: allows peers with app=frontend; default/intruder has app=intruder',
@@ -92,6 +102,24 @@ describe('near misses', () => {
 });
 
 describe('tiers', () => {
+  test('what a denial comes before is no near miss: it would allow nothing if it matched', () => {
+    const other = {
+      from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'x' } } } }],
+    };
+    const deny = { action: 'Deny', from: [everybody] };
+    const behind = clusterOf(allowsFrontend, guard([deny, { action: 'Accept', ...other }]));
+    expect(reasons(behind, 'default/intruder', 8080)).toEqual([]);
+    const before = clusterOf(allowsFrontend, guard([{ action: 'Accept', ...other }, deny]));
+    expect(reasons(before, 'default/intruder', 8080)).toEqual([
+      'ingress[0]: allows peers with app=x; default/intruder has app=intruder',
+    ]);
+    const under = clusterOf(
+      allowsFrontend,
+      policy('closed', { ingressDeny: [{ fromEndpoints: [{}] }] }),
+    );
+    expect(reasons(under, 'default/intruder', 8080)).toEqual([]);
+  });
+
   test('a pass leads on, and what follows it in its tier is not reached', () => {
     const cluster = clusterOf(
       allowsFrontend,

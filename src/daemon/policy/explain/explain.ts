@@ -90,11 +90,19 @@ function withReach(
   });
 }
 
-/** Entries that would have allowed, the nearest first. */
+/** Entries that would have allowed if they had matched, the nearest first. */
 export function nearMisses(all: readonly Consideration[]): Consideration[] {
-  return all
-    .filter(({ item, failed }) => item.action === 'allow' && failed > 0)
-    .sort((a, b) => a.failed - b.failed);
+  const isDenied = all.some(
+    ({ row, item, failed, reached }) =>
+      reached && failed === 0 && item.action === 'deny' && row.rule.tier === 'network',
+  );
+  return (
+    all
+      .filter(({ item, failed, reached }) => item.action === 'allow' && failed > 0 && reached)
+      // There a deny beats whatever is allowed.
+      .filter(({ row }) => !isDenied || row.rule.tier !== 'network')
+      .sort((a, b) => a.failed - b.failed)
+  );
 }
 
 function consider(

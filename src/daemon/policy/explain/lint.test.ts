@@ -94,6 +94,16 @@ describe('warnings', () => {
     expect(warningsOf(cilium({ ingress: [from] }), group)).toEqual([]);
   });
 
+  test('a service of any namespace that is not there', () => {
+    const to = (k8sService: object) => cilium({ egress: [{ toServices: [{ k8sService }] }] });
+    expect(warningsOf(to({ serviceName: 'db' }))).toEqual([
+      'default/x: spec.egress[0]: Service "db" of any namespace is not among the documents: matches nobody until it is there',
+    ]);
+    expect(warningsOf(to({ serviceName: 'db', namespace: 'shop' }))).toEqual([
+      'default/x: spec.egress[0]: Service "shop/db" is not among the documents: matches nobody until it is there',
+    ]);
+  });
+
   test('a rule behind one that covers it', () => {
     const narrow = { ...everybody, protocols: [{ tcp: { destinationPort: { number: 80 } } }] };
     const covered = tiered('a', 'web', [

@@ -131,7 +131,11 @@ function missingReference(peer: Peer, objects: readonly ClusterObject[]): string
         one.name === peer.name &&
         (peer.namespace === undefined || one.namespace === peer.namespace),
     );
-    return found ? undefined : `Service ${quote(`${peer.namespace ?? ''}/${peer.name}`)}`;
+    if (found) return undefined;
+    const { namespace, name } = peer;
+    return namespace === undefined
+      ? `Service ${quote(name)} of any namespace`
+      : `Service ${quote(`${namespace}/${name}`)}`;
   }
   return undefined;
 }

@@ -35,6 +35,8 @@ export interface OfflinePod {
   readonly ports: string;
   /** Canonical. */
   readonly addresses: readonly string[];
+  /** The node that it runs on; undefined is this one. */
+  readonly nodeName?: string | undefined;
 }
 
 export interface OfflineModel {
@@ -48,7 +50,11 @@ export interface OfflineModel {
   readonly places: readonly { readonly prefix: string; readonly identity: IdentityId }[];
   readonly pods: readonly OfflinePod[];
   /** Pods in the network of their node, and its addresses. */
-  readonly hostPods: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly hostPods: readonly {
+    readonly name: string;
+    readonly addresses: readonly string[];
+    readonly nodeName?: string | undefined;
+  }[];
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
   /** Addresses by which the node speaks to its pods, where they are known. */
@@ -131,6 +137,7 @@ export function manifestModel(
         identity: identities.of(labels),
         ports: formatPorts(pod.ports),
         addresses: pod.addresses,
+        nodeName: pod.nodeName,
       };
     });
   const localNode = objects.find((one) => one.kind === 'Node' && one.name === config.localNode);
@@ -138,14 +145,18 @@ export function manifestModel(
   return {
     config: { enablePolicy, allowLocalhost, cidrMatchesNodes, entriesMax: entriesUnlimited },
     cluster,
-    rules: policies.flatMap((policy) => ruleRows(policy, '', 1)),
+    rules: rowsOf(policies, ''),
     objects,
     identities: [...reservedIdentities, ...identities.made],
     places,
     pods: placed,
     hostPods: pods
       .filter((pod) => pod.hostNetwork)
-      .map((pod) => ({ name: `${pod.namespace}/${pod.name}`, addresses: pod.addresses })),
+      .map((pod) => ({
+        name: `${pod.namespace}/${pod.name}`,
+        addresses: pod.addresses,
+        nodeName: pod.nodeName,
+      })),
     nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
     hostSources: [],
     audited: new Set(),
@@ -177,7 +188,7 @@ export function overlay(
     ...model,
     rules: [
       ...model.rules.filter((row) => !replaced.has(policyKey(row))),
-      ...policies.flatMap((policy) => ruleRows(policy, 'file', 1)),
+      ...rowsOf(policies, 'file'),
     ],
     objects: [...model.objects.filter((one) => !keys.has(objectKey(one))), ...references],
   };
@@ -188,6 +199,17 @@ export function replacedBy(model: OfflineModel, policies: readonly ParsedPolicy[
   const keys = new Set(policies.map(policyKey));
   const replaced = model.rules.filter((row) => keys.has(policyKey(row)));
   return [...new Set(replaced.map((row) => `${row.kind} ${policyName(row)}`))].sort();
+}
+
+/** Policies of the same kind, namespace and name come from several files: all of them are in force. */
+function rowsOf(policies: readonly ParsedPolicy[], origin: string): PolicyRuleRow[] {
+  const twins = new Map<string, number>();
+  return policies.flatMap((policy) => {
+    const key = policyKey(policy);
+    const before = twins.get(key) ?? 0;
+    twins.set(key, before + 1);
+    return ruleRows(policy, before === 0 ? origin : `${origin}#${before + 1}`, 1);
+  });
 }
 
 /** Ends that only flows tell of: pods by their labels, at addresses that nobody else has. */

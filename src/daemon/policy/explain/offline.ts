@@ -96,6 +96,8 @@ export class OfflineCluster {
   readonly #contents = new Map<CompiledPolicy['entries'], PolicySeen>();
   readonly #hostSubject: PolicySubject | undefined;
   readonly #hostSources = new Map<Family, End>();
+  readonly #nodeAt = new Map<string, string>();
+  readonly #asSeen = new Map<string, End>();
 
   constructor(model: OfflineModel) {
     this.model = model;
@@ -115,6 +117,7 @@ export class OfflineCluster {
         this.#ends.set(`${name} ${end.family}`, end);
       }
     }
+    this.#nameNodes();
     const table = clusterObjects();
     for (const object of model.objects) table.upsert({ object, origin: '' });
     this.references = tableReferences(table);
@@ -176,9 +179,7 @@ export class OfflineCluster {
 
   /** `port` is the ICMP type for ICMP. The answer is shared: nobody changes it. */
   judge(from: End, to: End, proto: number, port: number): PairVerdict {
-    // A pod reaches itself without leaving, and so does the node.
-    if (from.pod !== undefined && from.name === to.name) return itself;
-    if (from.identity === identityHost && to.identity === identityHost) return itself;
+    if (this.isItself(from, to)) return itself;
     const egress = this.#side('egress', from, to, proto, port);
     const ingress = this.#side('ingress', to, from, proto, port);
     const deniers = [
@@ -190,14 +191,55 @@ export class OfflineCluster {
     return { allowed, audit, egress, ingress };
   }
 
+  /** A pod reaches itself without leaving, and so does the node: no policy is asked. */
+  isItself(from: End, to: End): boolean {
+    if (from.pod !== undefined && from.name === to.name) return true;
+    return from.identity === identityHost && to.identity === identityHost;
+  }
+
   /** Whether what the end's policy denies goes on. */
   isAudited({ pod, subject }: End): boolean {
     return subject !== undefined && this.model.audited.has(pod?.name ?? hostName);
   }
 
-  /** Ends with the same text are judged the same, as either end of a connection. */
-  likeness(end: End): string {
-    return `${this.#policyOf(end)?.index ?? ''} ${this.#peerOf(end).index}`;
+  /** Ends with the same text are judged the same, as either end of a connection with another. */
+  likeness(end: End, other: End): string {
+    return `${this.#policyOf(end)?.index ?? ''} ${this.#peerOf(this.asSeenBy(other, end)).index}`;
+  }
+
+  /** A node is the host to the pods that run on it, and a remote node to all others. */
+  asSeenBy({ pod }: End, peer: End): End {
+    if (pod?.nodeName === undefined) return peer;
+    if (peer.identity !== identityHost && peer.identity !== identityRemoteNode) return peer;
+    const node = this.#nodeAt.get(peer.address);
+    if (node === undefined) return peer;
+    const identity = node === pod.nodeName ? identityHost : identityRemoteNode;
+    if (identity === peer.identity) return peer;
+    const key = `${peer.name} ${peer.address}`;
+    const seen = this.#asSeen.get(key) ?? { ...peer, identity };
+    this.#asSeen.set(key, seen);
+    return seen;
+  }
+
+  #nameNodes(): void {
+    const { objects, hostPods } = this.model;
+    for (const one of objects) {
+      if (one.kind !== 'Node') continue;
+      for (const address of one.addresses) this.#nodeAt.set(address, one.name);
+    }
+    for (const { addresses, nodeName } of hostPods) {
+      if (nodeName === undefined) continue;
+      for (const address of addresses) {
+        if (!this.#nodeAt.has(address)) this.#nodeAt.set(address, nodeName);
+      }
+    }
+    if (this.model.pods.every((pod) => pod.nodeName === undefined)) return;
+    // Either may be asked about.
+    for (const address of this.#nodeAt.keys()) {
+      for (const identity of [identityHost, identityRemoteNode]) {
+        this.compiler.place(hostPrefixText(address), identity);
+      }
+    }
   }
 
   /**
@@ -244,7 +286,7 @@ export class OfflineCluster {
     const { policy, verdicts } = found;
     const enforced = direction === 'ingress' ? policy.ingressEnforced : policy.egressEnforced;
     if (!enforced) return open;
-    const { classes, index } = this.#peerOf(peer);
+    const { classes, index } = this.#peerOf(this.asSeenBy(own, peer));
     const key = ((index * 2 + (direction === 'ingress' ? 1 : 0)) * 256 + proto) * 65536 + port;
     let side = verdicts.get(key);
     if (side === undefined) {

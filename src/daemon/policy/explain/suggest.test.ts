@@ -148,3 +148,17 @@ test('labels that change from pod to pod do not matter', () => {
   expect(documents).toHaveLength(2);
   expect(JSON.stringify(documents)).not.toContain('hash');
 });
+
+test('a NetworkPolicy asks for no label that Kubernetes does not know', () => {
+  const end = (name: string, address: string) => ({
+    labels: [`k8s:app=${name}`, 'container:built=yes', 'k8s:io.kubernetes.pod.namespace=shop'],
+    address,
+  });
+  const seen = { from: end('web', '10.0.0.1'), to: end('db', '10.0.0.2'), proto: 6, port: 80 };
+  const suggested = (kind: 'cnp' | 'netpol') =>
+    JSON.stringify(
+      suggestPolicies([seen], { kind, directions: ['ingress', 'egress'], namespace: undefined }),
+    );
+  expect(suggested('netpol')).not.toContain('built');
+  expect(suggested('cnp')).toContain('"container:built":"yes"');
+});

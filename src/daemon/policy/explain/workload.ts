@@ -63,16 +63,20 @@ export function selectorFor(
   others: readonly Workload[],
   sources: 'kept' | 'dropped',
 ): WrittenSelector {
-  const own = new Set(workload.labels);
+  // Kubernetes knows no labels of other sources: to ask for one would select nobody.
+  const isKnown = (label: string) => sources === 'kept' || parseLabel(label).source === 'k8s';
+  const own = new Set(workload.labels.filter(isKnown));
   const excluded = new Set<string>();
   for (const other of others) {
     if (other.namespace !== workload.namespace) continue;
     if (![...own].every((label) => other.labels.includes(label))) continue;
-    const extra = other.labels.filter((label) => !own.has(label)).map(keyOf(sources));
+    const extra = other.labels
+      .filter((label) => isKnown(label) && !own.has(label))
+      .map(keyOf(sources));
     const [first] = extra;
     if (first !== undefined && !extra.some((key) => excluded.has(key))) excluded.add(first);
   }
-  const pairs = workload.labels.map((label) => [keyOf(sources)(label), parseLabel(label).value]);
+  const pairs = [...own].map((label) => [keyOf(sources)(label), parseLabel(label).value]);
   return {
     ...(pairs.length === 0 ? {} : { matchLabels: Object.fromEntries(pairs) }),
     ...(excluded.size === 0
