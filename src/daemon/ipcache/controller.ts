@@ -67,6 +67,8 @@ export class IpcacheController implements Disposable {
   readonly #ofRemotePod = new Map<Key, readonly string[]>();
   /** Remote pods whose peers are not known to the programs yet. */
   readonly #waiting = new Set<Key>();
+  readonly #announced = Promise.withResolvers<void>();
+  #isAwaited = false;
   /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
   readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
@@ -98,6 +100,18 @@ export class IpcacheController implements Disposable {
     this.#endpoints.close();
     this.#blocks.close();
     this.#remotePods.close();
+  }
+
+  /** Resolves once no remote pod waits. To be called when the sources have delivered everything. */
+  announced(): Promise<void> {
+    this.#computeRemotePods();
+    this.#isAwaited = true;
+    this.#tellAnnounced();
+    return this.#announced.promise;
+  }
+
+  #tellAnnounced(): void {
+    if (this.#isAwaited && this.#waiting.size === 0) this.#announced.resolve();
   }
 
   compute(): void {
@@ -160,6 +174,7 @@ export class IpcacheController implements Disposable {
         this.#claimRemote(prefix, key, { ...nobody, identity, namespace, podName });
       }
     }
+    this.#tellAnnounced();
   }
 
   #claimRemote(prefix: string, pod: Key, claim: Claim): void {

@@ -88,14 +88,20 @@ export function restoreEndpoints(
   return { ipam, reflector, rows, ownership, labels };
 }
 
-/** Starts the controller and the reconciler; returns the controller, to compute at the start. */
+/** To compute at the start. */
+export interface EndpointControllers {
+  readonly endpoints: EndpointController;
+  readonly remotePods: RemotePodController;
+}
+
+/** Starts the controllers and the reconciler. */
 export function wireEndpoints(
   core: AgentCore,
   datapath: Datapath,
   { reflector, ownership, labels }: EndpointSources,
   policy: PolicyController,
   judgeAgain: () => void,
-): EndpointController {
+): EndpointControllers {
   const { tables, resources, lifecycle } = core;
   const identities = new IdentityAllocator(tables.identities);
   const controller = resources.use(
@@ -108,7 +114,7 @@ export function wireEndpoints(
         endpointPrefixes(row).every((prefix) => isKnownPeer(core, policy, identity, prefix)),
     }),
   );
-  resources.use(
+  const remotePods = resources.use(
     new RemotePodController({
       objects: tables.clusterObjects,
       endpoints: tables.endpoints,
@@ -148,7 +154,7 @@ export function wireEndpoints(
       { initialized: core.initialized.promise, signal: lifecycle.signal },
     ),
   );
-  return controller;
+  return { endpoints: controller, remotePods };
 }
 
 /** Whether packets from and to this identity at the prefix are judged rightly. */
