@@ -188,6 +188,7 @@ export class PolicyReconciler implements Disposable {
     } else {
       if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
+      other.expelStrangers();
       target.epoch += 1;
       // Before anything that can fail: the next attempt fills the bank that just went out of force.
       this.#grace = this.#gracePeriod();
