@@ -19,13 +19,43 @@ const remotePod = {
   status: { podIPs: families.map((family) => ({ ip: addresses.world[family] })) },
 };
 
-async function start(rule: object) {
+/** Another node, at the same addresses. */
+const remoteNode = {
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name: 'elsewhere' },
+  status: {
+    addresses: families.map((family) => ({
+      type: 'InternalIP',
+      address: addresses.world[family],
+    })),
+  },
+};
+
+/** Blocks around them, which say what addresses are, nodes included. */
+const blocks = {
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name: 'blocks', namespace: 'default' },
+  spec: {
+    podSelector: { matchLabels: { app: 'server' } },
+    ingress: [
+      {
+        from: families.map((family) => ({
+          ipBlock: { cidr: `${addresses.world[family]}/${family === 4 ? 32 : 128}` },
+        })),
+      },
+    ],
+  },
+};
+
+async function start(rule: object, other: object) {
   const node = await TestNode.create();
   routePodsFromWorld(node.namespaces);
   const server = await node.addPod('server');
   await node.changePolicy(() => {
-    node.writePolicy('policy.json', policy('policy', rule));
-    node.writePolicy('pod.json', remotePod);
+    node.writePolicy('policy.json', rule);
+    node.writePolicy('other.json', other);
   });
   return { node, server };
 }
@@ -40,10 +70,11 @@ async function restart(node: TestNode): Promise<void> {
 }
 
 test('a remote pod that is denied never passes as the world', async () => {
-  const { node, server } = await start({
+  const rule = policy('policy', {
     endpointSelector: app('server'),
     ingress: [{ fromEntities: ['world'] }],
   });
+  const { node, server } = await start(rule, remotePod);
   await using _ = node;
   const receiver = await node.traffic(server);
   const sender = await node.traffic('world');
@@ -55,18 +86,25 @@ test('a remote pod that is denied never passes as the world', async () => {
   await eventually('denials', () => node.drops('DROP_POLICY') > 1000);
   await restart(node);
   expect(await receiver.call('udpArrived', { port })).toBe(0);
-  await node.changePolicy(() => node.removePolicy('pod.json'));
+  await node.changePolicy(() => node.removePolicy('other.json'));
   await eventually(
     'what the world may send',
     async () => (await receiver.call('udpArrived', { port })) > 0,
   );
 }, 60_000);
 
-test('of what a remote pod may send nothing is lost', async () => {
-  const { node, server } = await start({
-    endpointSelector: app('server'),
-    ingress: [{ fromEndpoints: [app('remote')] }],
-  });
+test.each([
+  [
+    'pod',
+    policy('policy', {
+      endpointSelector: app('server'),
+      ingress: [{ fromEndpoints: [app('remote')] }],
+    }),
+    remotePod,
+  ],
+  ['node', blocks, remoteNode],
+])('of what a remote %s may send nothing is lost', async (_name, rule, other) => {
+  const { node, server } = await start(rule, other);
   await using _ = node;
   const receiver = await node.traffic(server);
   const sender = await node.traffic('world');
