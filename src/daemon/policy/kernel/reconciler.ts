@@ -264,6 +264,8 @@ export class PolicyReconciler implements Disposable {
   #takePolicy(row: DesiredPolicyRow): void {
     this.#lingering.release(row.subject);
     if (row.status.kind !== 'done') this.#pending.policies.set(row.subject, row);
+    // While it was away somebody else may have got its slot, and gone.
+    if (this.#slotOf.get(row.subject) !== row.policyId) this.#dropPolicy(row.subject);
     const before = this.#policies.get(row.policyId);
     this.#slotOf.set(row.subject, row.policyId);
     this.#policies.set(row.policyId, row);
