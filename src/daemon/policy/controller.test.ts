@@ -186,4 +186,56 @@ describe('policy controller', () => {
       },
     });
   });
+
+  test('pods that bring no new number for a name of ports resolve no rule again', () => {
+    const { tables, controller, attach, apply } = setUp();
+    const web = attach(pod('web', 'shop'));
+    apply(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
+`);
+    const put = (name: string, ports: readonly number[]) =>
+      tables.objects.upsert({
+        origin: 'test',
+        object: {
+          ...{ kind: 'Pod', namespace: 'shop', name, uid: undefined, labels: {}, addresses: [] },
+          ...{ serviceAccount: undefined, nodeName: 'here', hostNetwork: false, ended: false },
+          ports: ports.map((port) => ({ name: 'http', proto: 6, port })),
+        },
+      });
+    const numbers = () => {
+      controller.run();
+      const selectors = [...controller.compiler.selectors.selectors()];
+      return selectors
+        .flatMap(({ selector }) => selector.requirements)
+        .filter(({ source }) => source === 'port')
+        .flatMap(({ values }) => values);
+    };
+    put('one', [80, 80]);
+    expect(numbers()).toEqual(['80']);
+    const { by } = tables.objects;
+    let looked = 0;
+    tables.objects.by = (index, value) => {
+      looked++;
+      return by.call(tables.objects, index, value);
+    };
+    const get = tables.rules.get.bind(tables.rules);
+    tables.rules.get = (key) => {
+      looked++;
+      return get(key);
+    };
+    put('one', [80]);
+    put('two', [80]);
+    expect(numbers()).toEqual(['80']);
+    expect(looked).toBe(0);
+    put('two', [8080]);
+    expect(numbers()).toEqual(['80', '8080']);
+    tables.objects.delete('Pod/shop/one');
+    expect(numbers()).toEqual(['8080']);
+    expect(tables.policies.get(subjectOf(web))?.egressEnforced).toBe(true);
+  });
 });

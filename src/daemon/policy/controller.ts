@@ -20,6 +20,7 @@ import type { IpcacheRow } from '../ipcache/table.ts';
 import { type SetPair, spanOf } from './compile/address-sets.ts';
 import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compile/compiler.ts';
 import { type PeerNumber, peerNumber } from './compile/peer.ts';
+import { NamedPorts } from './compile/named-ports.ts';
 import { referenceOf, tableReferences } from './compile/references.ts';
 import {
   type ReferenceKind,
@@ -78,6 +79,7 @@ export class PolicyController implements Disposable {
   readonly #tables: PolicyControllerTables;
   readonly #revision: PolicyRevision;
   readonly #host: HostEndpoint | undefined;
+  readonly #namedPorts = new NamedPorts();
   readonly #references: References;
   readonly #readers: {
     readonly rules: ChangeReader<PolicyRuleRow>;
@@ -120,7 +122,7 @@ export class PolicyController implements Disposable {
     this.#tables = tables;
     this.#revision = revision;
     this.#host = host;
-    this.#references = tableReferences(tables.objects);
+    this.#references = tableReferences(tables.objects, this.#namedPorts);
     this.compiler = new PolicyCompiler(config);
     const name = 'policy controller';
     this.#readers = {
@@ -171,10 +173,14 @@ export class PolicyController implements Disposable {
 
   #readObjects(): Set<ReferenceKind> {
     const changed = new Set<ReferenceKind>();
-    for (const { key } of this.#readers.objects.next()) {
+    for (const { key, row } of this.#readers.objects.next()) {
       const kind = String(key).slice(0, String(key).indexOf('/'));
       const reference = referenceOf[kind as keyof typeof referenceOf];
       if (reference !== undefined) changed.add(reference);
+      if (kind === 'Pod') {
+        const ports = row?.object.kind === 'Pod' ? row.object.ports : [];
+        if (this.#namedPorts.set(String(key), ports)) changed.add('named-port');
+      }
       if (kind === 'Node' && this.#host !== undefined) this.#placeHost(this.#host);
     }
     return changed;
