@@ -18,6 +18,7 @@ import { EndpointReflector } from '../endpoint/reflector.ts';
 import type { EndpointRow } from '../endpoint/table.ts';
 import { IdentityAllocator } from '../identity/allocator.ts';
 import { labelFilter, podIdentityLabels } from '../identity/labels.ts';
+import { NumberLog } from '../identity/number-log.ts';
 import type { IdentityId } from '../identity/table.ts';
 import { IpamAllocator } from '../ipam/allocator.ts';
 import type { PodRange } from '../pod-ranges.ts';
@@ -103,7 +104,14 @@ export function wireEndpoints(
   judgeAgain: () => void,
 ): EndpointControllers {
   const { tables, resources, lifecycle } = core;
-  const identities = new IdentityAllocator(tables.identities);
+  const numbers = resources.use(
+    new NumberLog(
+      core.config.stateDir,
+      tables.identities,
+      core.problem('write the numbers of identities'),
+    ),
+  );
+  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read());
   const controller = resources.use(
     new EndpointController({
       endpoints: tables.endpoints,
