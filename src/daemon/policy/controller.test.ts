@@ -238,4 +238,52 @@ spec:
     expect(numbers()).toEqual(['8080']);
     expect(tables.policies.get(subjectOf(web))?.egressEnforced).toBe(true);
   });
+
+  test('of an address that several pods have, the ports are those of who has it', () => {
+    const { tables, controller, attach, apply } = setUp();
+    attach(pod('web', 'shop'));
+    apply(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
+`);
+    tables.objects.upsert({
+      origin: 'test',
+      object: {
+        ...{ kind: 'Pod', namespace: 'shop', name: 'any', uid: undefined, labels: {} },
+        ...{ serviceAccount: undefined, nodeName: 'here', hostNetwork: false, ended: false },
+        addresses: [],
+        ports: [80, 81, 82].map((port) => ({ name: 'http', proto: 6, port })),
+      },
+    });
+    const id = identityId(2000);
+    tables.identities.upsert({ id, labels: pod('other', 'shop'), reserved: false, refCount: 1 });
+    const remote = (name: string, port: number) =>
+      tables.remotePods.upsert({
+        ...{ namespace: 'shop', name, identity: id, prefixes: ['10.0.0.9/32'] },
+        ports: `http/6=${port}`,
+      });
+    const ports = () => {
+      controller.run();
+      const row = tables.addressSets.get('10.0.0.9/32');
+      return row === undefined ? [] : controller.compiler.sets.labels(row.inside);
+    };
+    remote('one', 80);
+    remote('two', 81);
+    expect(ports()).toEqual(['port:http/6=81']);
+    // Written again, as it was.
+    remote('one', 80);
+    expect(ports()).toEqual(['port:http/6=81']);
+    // Before all others it is that of the node's own pod.
+    const own = endpointRow({ id: 9, identity: id, ipv4: '10.0.0.9', ports: 'http/6=82' });
+    tables.endpoints.upsert(own);
+    expect(ports()).toEqual(['port:http/6=82']);
+    remote('one', 81);
+    expect(ports()).toEqual(['port:http/6=82']);
+    tables.endpoints.delete(own.id);
+    expect(ports()).toEqual(['port:http/6=81']);
+  });
 });

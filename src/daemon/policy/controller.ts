@@ -98,7 +98,7 @@ export class PolicyController implements Disposable {
   /** How many have an identity at a prefix; those that are leaving included. */
   readonly #holdersAt = new Counter();
   /** Named ports of those that have an address, the latest last; likewise. */
-  readonly #portsAt = new Map<string, string[]>();
+  readonly #portsAt = new Map<string, PortsAt>();
   /** Identities that are to be forgotten, and which of their goings counts. */
   readonly #goneIdentities = new Map<IdentityId, object>();
   /** In the order of their time. */
@@ -249,43 +249,49 @@ export class PolicyController implements Disposable {
     else {
       this.#placed.set(id, after);
       this.#count(after, 1);
-      this.#enter(after);
+      this.#enter(after, 'local');
     }
     if (before === undefined) return;
     this.#later(() => {
       this.#count(before, -1);
-      this.#leave(before);
+      this.#leave(before, 'local');
     });
   }
 
   #placeRemote(key: Key, row: RemotePodRow | undefined): void {
     const before = this.#remote.get(key);
+    if (before !== undefined && row !== undefined && samePod(before, row)) return;
     if (row === undefined) this.#remote.delete(key);
     else {
       this.#remote.set(key, row);
-      this.#enter(row);
+      this.#enter(row, 'remote');
     }
-    if (before !== undefined) this.#later(() => this.#leave(before));
+    if (before !== undefined) this.#later(() => this.#leave(before, 'remote'));
   }
 
-  #enter({ identity, ports, prefixes }: PlacedPod): void {
+  #enter({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
     for (const prefix of prefixes) {
       this.#hold(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? [];
-      all.push(ports);
+      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
+      all[side].push(ports);
       this.#portsAt.set(prefix, all);
-      this.compiler.setPodPorts(addressOf(prefix), ports);
+      this.#tellPorts(prefix, all);
     }
   }
 
-  #leave({ identity, ports, prefixes }: PlacedPod): void {
+  #leave({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
     for (const prefix of prefixes) {
       this.#drop(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? [];
-      all.splice(all.indexOf(ports), 1);
-      if (all.length === 0) this.#portsAt.delete(prefix);
-      this.compiler.setPodPorts(addressOf(prefix), all.at(-1) ?? '');
+      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
+      all[side].splice(all[side].indexOf(ports), 1);
+      if (all.local.length + all.remote.length === 0) this.#portsAt.delete(prefix);
+      this.#tellPorts(prefix, all);
     }
+  }
+
+  /** Of several pods at an address it is this node's, as in the ipcache. */
+  #tellPorts(prefix: string, { local, remote }: PortsAt): void {
+    this.compiler.setPodPorts(addressOf(prefix), local.at(-1) ?? remote.at(-1) ?? '');
   }
 
   #hold(prefix: string, identity: IdentityId): void {
@@ -440,6 +446,18 @@ interface PlacedPod {
   readonly identity: IdentityId;
   readonly ports: string;
   readonly prefixes: readonly string[];
+}
+
+/** Texts of named ports. */
+interface PortsAt {
+  readonly local: string[];
+  readonly remote: string[];
+}
+
+function samePod(a: PlacedPod, b: PlacedPod): boolean {
+  return (
+    a.identity === b.identity && a.ports === b.ports && a.prefixes.join() === b.prefixes.join()
+  );
 }
 
 /** An endpoint as policy sees it. */
