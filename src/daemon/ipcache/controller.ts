@@ -219,30 +219,27 @@ export class IpcacheController implements Disposable {
 
   #settle(id: EndpointId, row: EndpointRow | undefined): void {
     const before = this.#ofEndpoint.get(id) ?? [];
-    // An identity is announced after its class and policy are in force.
-    const after =
-      row === undefined || row.identity === 0 || row.policyId === 0
-        ? []
-        : [row.ipv4, row.ipv6].filter((text) => text !== undefined).map(hostText);
+    const addresses = [row?.ipv4, row?.ipv6].filter((text) => text !== undefined).map(hostText);
+    // An identity is announced after its class and policy are in force; until then it is the old one.
+    const isAnnounced = row !== undefined && row.identity !== 0 && row.policyId !== 0;
+    const after = isAnnounced ? addresses : before.filter((prefix) => addresses.includes(prefix));
+    if (after.length === 0) this.#ofEndpoint.delete(id);
+    else this.#ofEndpoint.set(id, after);
     for (const prefix of before) {
-      if (!after.includes(prefix) && this.#ownerOf(prefix) === undefined)
-        this.#withdraw(prefix, 'local');
+      if (!after.includes(prefix) && !this.#isTakenOver(prefix)) this.#withdraw(prefix, 'local');
     }
-    if (after.length === 0 || row === undefined || row.identity === 0) {
-      this.#ofEndpoint.delete(id);
-      return;
-    }
+    if (!isAnnounced) return;
     const { identity, namespace, podName } = row;
     for (const prefix of after) {
       this.#claim(prefix, 'local', { ...nobody, identity, namespace, podName });
     }
-    this.#ofEndpoint.set(id, after);
   }
 
-  /** Another endpoint that has taken over the address. */
-  #ownerOf(prefix: string): EndpointRow | undefined {
+  /** Another endpoint has been announced at the address. */
+  #isTakenOver(prefix: string): boolean {
     const address = prefix.slice(0, prefix.lastIndexOf('/'));
-    return this.#inputs.endpoints.by('ip', address)[0];
+    const all = this.#inputs.endpoints.by('ip', address);
+    return all.some(({ id }) => this.#ofEndpoint.get(id)?.includes(prefix) === true);
   }
 
   /** Makes these all that the source claims. */
