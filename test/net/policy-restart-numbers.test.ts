@@ -35,7 +35,10 @@ test('who had the number of another one before the start is not taken for it', a
   await node.changePolicy(() =>
     node.writePolicy(
       'policy.json',
-      policy('policy', { endpointSelector: app('server'), ingress: [{ fromEndpoints: [app(good)] }] }),
+      policy('policy', {
+        endpointSelector: app('server'),
+        ingress: [{ fromEndpoints: [app(good)] }],
+      }),
     ),
   );
   const receiver = await node.traffic(server);

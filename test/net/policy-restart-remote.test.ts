@@ -103,27 +103,31 @@ test.each([
     remotePod,
   ],
   ['node', blocks, remoteNode],
-])('of what a remote %s may send nothing is lost', async (_name, rule, other) => {
-  const { node, server } = await start(rule, other);
-  await using _ = node;
-  const receiver = await node.traffic(server);
-  const sender = await node.traffic('world');
-  await receiver.call('udpServe', { port });
-  const hosts = families.map((family) => server.address[family]);
-  const stream = (host: string) =>
-    sender.call('stream', { id: host, spec: { kind: 'udp', host, port, perSecond: 500 } });
-  for (const host of hosts) {
-    // Neighbours find one another.
-    await eventually(`${host} to answer`, async () => {
-      await stream(host);
-      await Bun.sleep(100);
-      return (await sender.stopStream(host)).lost === 0;
-    });
-  }
-  for (const host of hosts) await stream(host);
-  await restart(node);
-  for (const host of hosts) {
-    const { lost, received, sent } = await sender.stopStream(host);
-    expect({ host, lost, received }).toEqual({ host, lost: 0, received: sent });
-  }
-}, 60_000);
+])(
+  'of what a remote %s may send nothing is lost',
+  async (_name, rule, other) => {
+    const { node, server } = await start(rule, other);
+    await using _ = node;
+    const receiver = await node.traffic(server);
+    const sender = await node.traffic('world');
+    await receiver.call('udpServe', { port });
+    const hosts = families.map((family) => server.address[family]);
+    const stream = (host: string) =>
+      sender.call('stream', { id: host, spec: { kind: 'udp', host, port, perSecond: 500 } });
+    for (const host of hosts) {
+      // Neighbours find one another.
+      await eventually(`${host} to answer`, async () => {
+        await stream(host);
+        await Bun.sleep(100);
+        return (await sender.stopStream(host)).lost === 0;
+      });
+    }
+    for (const host of hosts) await stream(host);
+    await restart(node);
+    for (const host of hosts) {
+      const { lost, received, sent } = await sender.stopStream(host);
+      expect({ host, lost, received }).toEqual({ host, lost: 0, received: sent });
+    }
+  },
+  60_000,
+);

@@ -221,17 +221,18 @@ export class IpcacheController implements Disposable {
     const before = this.#ofEndpoint.get(id) ?? [];
     const addresses = [row?.ipv4, row?.ipv6].filter((text) => text !== undefined).map(hostText);
     // An identity is announced after its class and policy are in force; until then it is the old one.
-    const isAnnounced = row !== undefined && row.identity !== 0 && row.policyId !== 0;
-    const after = isAnnounced ? addresses : before.filter((prefix) => addresses.includes(prefix));
+    const announced = row === undefined || row.policyId === 0 ? 0 : row.identity;
+    const after =
+      announced !== 0 ? addresses : before.filter((prefix) => addresses.includes(prefix));
     if (after.length === 0) this.#ofEndpoint.delete(id);
     else this.#ofEndpoint.set(id, after);
     for (const prefix of before) {
       if (!after.includes(prefix) && !this.#isTakenOver(prefix)) this.#withdraw(prefix, 'local');
     }
-    if (!isAnnounced) return;
-    const { identity, namespace, podName } = row;
+    if (row === undefined || announced === 0) return;
+    const { namespace, podName } = row;
     for (const prefix of after) {
-      this.#claim(prefix, 'local', { ...nobody, identity, namespace, podName });
+      this.#claim(prefix, 'local', { ...nobody, identity: announced, namespace, podName });
     }
   }
 

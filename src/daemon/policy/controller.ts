@@ -19,8 +19,8 @@ import { type IdentityId, type IdentityRow, identityHost } from '../identity/tab
 import type { IpcacheRow } from '../ipcache/table.ts';
 import { type SetPair, spanOf } from './compile/address-sets.ts';
 import { type CompiledPolicy, PolicyCompiler, type PolicyConfig } from './compile/compiler.ts';
-import { type PeerNumber, peerNumber } from './compile/peer.ts';
 import { NamedPorts } from './compile/named-ports.ts';
+import { type PeerNumber, peerNumber } from './compile/peer.ts';
 import { referenceOf, tableReferences } from './compile/references.ts';
 import {
   type ReferenceKind,

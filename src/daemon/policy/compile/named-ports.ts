@@ -25,7 +25,8 @@ export class NamedPorts {
     else this.#ofPod.set(pod, after);
     let changed = false;
     for (const each of after) if (!before.includes(each)) changed = this.#count(each, 1) || changed;
-    for (const each of before) if (!after.includes(each)) changed = this.#count(each, -1) || changed;
+    for (const each of before)
+      if (!after.includes(each)) changed = this.#count(each, -1) || changed;
     return changed;
   }
 
