@@ -108,7 +108,7 @@ export class PolicyBank {
   async fill(
     desired: Desired,
     other: PolicyBank,
-    mapOf: (row: DesiredPolicyRow) => EntryMap,
+    mapOf: (row: DesiredPolicyRow | undefined) => EntryMap,
   ): Promise<{ readonly settled: Promise<void> }> {
     const wasComplete = this.isComplete;
     if (!wasComplete) {
@@ -291,7 +291,7 @@ export class PolicyBank {
 
   async #fillPolicies(
     { policies }: Desired,
-    mapOf: (row: DesiredPolicyRow) => EntryMap,
+    mapOf: (row: DesiredPolicyRow | undefined) => EntryMap,
     wasComplete: boolean,
   ): Promise<{ readonly settled: Promise<void> }> {
     const slots: { slot: number; map: EntryMap }[] = [];
@@ -302,8 +302,11 @@ export class PolicyBank {
       const before = this.policies.get(id);
       if (row !== undefined && before !== undefined && sameContent(before, row)) continue;
       const slot = policySlot(this.bank, id);
-      if (row === undefined) configs.push([slot, policyConfigInvalid]);
-      else {
+      if (row === undefined) {
+        configs.push([slot, policyConfigInvalid]);
+        // The kernel would keep the entries of what is gone for as long as nobody has the slot.
+        if (before !== undefined) slots.push({ slot, map: mapOf(undefined) });
+      } else {
         if (before?.entries !== row.entries) slots.push({ slot, map: mapOf(row) });
         configs.push([slot, policyConfigOf(row, row.overflow !== undefined)]);
       }

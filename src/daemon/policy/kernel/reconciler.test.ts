@@ -10,7 +10,7 @@ import { type IdentityId, identityHost } from '../../identity/table.ts';
 import { everybody, identities, rules } from '../compile/arbitrary.ts';
 import { policyIdMax } from '../table.ts';
 import { KernelModel } from './kernel-model.ts';
-import { type Agent, changes, startAgent, verdicts } from './reconciler-fixture.ts';
+import { type Agent, changes, ingressRule, startAgent, verdicts } from './reconciler-fixture.ts';
 
 /** Each looks at hundreds of states; raise it to look longer. */
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 4);
@@ -138,4 +138,19 @@ test('a policy that comes back into another slot leaves the first one', async ()
   const peer = { identity: two, address: '10.0.0.2' };
   const letters = slots.map((slot) => kernel.judge(slot, 'ingress', peer, 6, 80));
   expect(letters).toEqual(slots.map((slot) => (inUse.includes(slot) ? 'o' : 'N')));
+});
+
+test('of a policy that is gone the kernel holds no entries', async () => {
+  const kernel = new KernelModel();
+  const id = 1000 as IdentityId;
+  const labels = new Map([[id, ['k8s:app=own']]]);
+  const pod = { identity: id, address: '10.0.0.1', ports: '' };
+  using agent = startAgent(kernel, labels, [pod]);
+  await agent.apply([ingressRule([{ action: 'allow', peers: 'any' }])]);
+  expect(kernel.entriesHeld).toBeGreaterThan(0);
+  agent.world.removePeers(id);
+  await agent.settled();
+  await Bun.sleep(20);
+  await agent.settled();
+  expect(kernel.entriesHeld).toBe(0);
 });

@@ -56,6 +56,7 @@ export class PolicyReconciler implements Disposable {
     readonly sets: ChangeReader<AddressSetRow>;
   };
   readonly #maps = new Map<DesiredPolicyRow['entries'], EntryMap>();
+  #empty: EntryMap | undefined;
   readonly #subscriptions: Disposable[];
   /** By subject, which is text, and by peer, which is a number. */
   readonly #lingering: Linger<Key>;
@@ -322,7 +323,12 @@ export class PolicyReconciler implements Disposable {
     this.#lingerTimer.unref();
   }
 
-  #mapOf(row: DesiredPolicyRow): EntryMap {
+  /** One without entries for a slot that nobody has. */
+  #mapOf(row: DesiredPolicyRow | undefined): EntryMap {
+    if (row === undefined) {
+      this.#empty ??= this.#options.target.fill([]);
+      return this.#empty;
+    }
     const known = this.#maps.get(row.entries);
     if (known !== undefined) return known;
     const filled = this.#options.target.fill(row.entries);
