@@ -55,6 +55,12 @@ export interface PolicyControllerTables {
   readonly cookies: Table<CookieRow, number>;
 }
 
+/** Who carries the rows to the kernel. */
+export interface KernelPolicy {
+  /** True if everything that the tables said at the time is in force. */
+  hasAllOf(timeMs: number): boolean;
+}
+
 /** The node's own endpoint, where policy is enforced on it (`enable-host-firewall`). */
 export interface HostEndpoint {
   readonly nodeName: string;
@@ -70,6 +76,8 @@ export interface PolicyRun {
 
 /** Far longer than an address takes to be carried to the kernel. */
 const graceMsDefault = 3_000;
+/** Where the kernel is behind, it is asked again this much later. */
+const behindMs = 100;
 
 /** The host endpoint's subject. */
 export const hostSubject = policySubject(identityHost, '');
@@ -104,6 +112,8 @@ export class PolicyController implements Disposable {
   /** In the order of their time. */
   readonly #leaving: { readonly untilMs: number; readonly leave: () => void }[] = [];
   #leavingTimer: ReturnType<typeof setTimeout> | undefined;
+  #kernel: KernelPolicy | undefined;
+  #wasBehind = false;
   readonly #graceMs: number;
   /** What the rules with references were resolved to, as text, and what they refer to. */
   readonly #resolved = new Map<string, { kinds: ReadonlySet<ReferenceKind>; text: string }>();
@@ -153,6 +163,11 @@ export class PolicyController implements Disposable {
     }
     this.#resolveAgain(changed);
     return this.#compile();
+  }
+
+  /** What is gone is kept as long as this one has not everything in the kernel. */
+  follow(kernel: KernelPolicy): void {
+    this.#kernel = kernel;
   }
 
   /** Forgets what is kept in case that it is used again. Writes what follows. */
@@ -332,11 +347,22 @@ export class PolicyController implements Disposable {
   #expectLeaving(): void {
     const [first] = this.#leaving;
     if (first === undefined) return;
-    this.#leavingTimer = setTimeout(() => this.#letGo(), first.untilMs - performance.now() + 1);
+    this.#letGoIn(first.untilMs - performance.now() + 1);
+  }
+
+  #letGoIn(ms: number): void {
+    this.#leavingTimer = setTimeout(() => this.#letGo(), ms);
     this.#leavingTimer.unref();
   }
 
   #letGo(): void {
+    const isBehind = this.#kernel?.hasAllOf(performance.now() - this.#graceMs) === false;
+    if (isBehind || this.#wasBehind) {
+      // And a moment longer, in which addresses follow.
+      this.#wasBehind = isBehind;
+      this.#letGoIn(behindMs);
+      return;
+    }
     const now = performance.now();
     const waiting = this.#leaving.findIndex(({ untilMs }) => untilMs > now);
     const due = this.#leaving.splice(0, waiting === -1 ? this.#leaving.length : waiting);

@@ -82,7 +82,9 @@ export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
   resources.use(tables.remotePods.subscribe(run));
   const reflector = policyReflector(core, revision, run);
   core.jobs.every('policy-address-sets', sweepIntervalMs, () => controller.sweep());
-  return { revision, controller, reflector, reconciler: policyReconciler(core, datapath) };
+  const reconciler = policyReconciler(core, datapath);
+  controller.follow(reconciler);
+  return { revision, controller, reflector, reconciler };
 }
 
 /** `auto` means always under Kubernetes, where the kubelet probes pods. */

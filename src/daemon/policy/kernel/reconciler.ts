@@ -73,6 +73,9 @@ export class PolicyReconciler implements Disposable {
   #failures = 0;
   /** Counts what the kernel has to hear of. */
   #news = 0;
+  /** Of these, what it has heard of; and when that was read. */
+  #told = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
   /**
    * Until no packet is left that began under the bank before the latest flip. Undefined when it is
    * over: to wait would let others go first.
@@ -115,6 +118,18 @@ export class PolicyReconciler implements Disposable {
   /** Resolves when everything was in the kernel for the first time. */
   get inForce(): Promise<void> {
     return this.#inForce.promise;
+  }
+
+  /** True if everything that the tables said at the time is in force. */
+  hasAllOf(timeMs: number): boolean {
+    if (this.#toldMs > timeMs) return true;
+    const { policies, peers, addressSets } = this.#options;
+    return (
+      this.#told === this.#news &&
+      this.#readers.policies.revision === policies.revision &&
+      this.#readers.peers.revision === peers.revision &&
+      this.#readers.sets.revision === addressSets.revision
+    );
   }
 
   /** Maps of entries that the kernel holds for policies. */
@@ -177,6 +192,7 @@ export class PolicyReconciler implements Disposable {
 
   async #flush(): Promise<void> {
     this.#read();
+    const readMs = performance.now();
     const { target } = this.#options;
     const active = this.#bank(target.epoch);
     const other = this.#bank(target.epoch + 1);
@@ -195,6 +211,7 @@ export class PolicyReconciler implements Disposable {
       this.#grace = this.#gracePeriod();
       other.tellNewcomers();
     }
+    this.#toldMs = readMs;
     this.#report();
     this.#forgetUnused();
     if (!this.#banks.every((bank) => bank.isClean)) this.#settleLater();
@@ -352,6 +369,7 @@ export class PolicyReconciler implements Disposable {
   /** What was read before the fill is in force now. A row that changed meanwhile is pending again. */
   #report(): void {
     const { peers, addressSets } = this.#options;
+    this.#told = this.#news;
     for (const row of this.#pending.policies.values()) this.#setPolicyStatus(row, done);
     for (const row of this.#pending.peers.values()) {
       if (peers.get(row.peer) === row) peers.upsert({ ...row, status: done });
