@@ -20,7 +20,6 @@ import { registerAgentMetrics } from './agent-metrics.ts';
 import { CniFile } from './cni-configuration.ts';
 import { ConntrackSweeper } from './conntrack/sweeper.ts';
 import { type Datapath, openDatapath } from './datapath.ts';
-import type { EndpointController } from './endpoint/controller.ts';
 import { mapReader } from './map-reader.ts';
 import { policyIdHost } from './policy/table.ts';
 import { checkSocketFree } from './rest/server.ts';
@@ -29,7 +28,12 @@ import type { AgentConfig } from './runtime/config.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { statusModel } from './status.ts';
 import { type AgentCore, agentCore } from './wiring/core.ts';
-import { type EndpointSources, restoreEndpoints, wireEndpoints } from './wiring/endpoints.ts';
+import {
+  type EndpointControllers,
+  type EndpointSources,
+  restoreEndpoints,
+  wireEndpoints,
+} from './wiring/endpoints.ts';
 import { spawnAhead, wireFlows } from './wiring/flows.ts';
 import { prepareNode, wireNode } from './wiring/node.ts';
 import { type PolicyParts, warmUpInPieces, wirePolicy } from './wiring/policy.ts';
@@ -84,7 +88,7 @@ interface ControlPlane {
   readonly datapath: Datapath;
   readonly mtu: number;
   readonly sources: EndpointSources;
-  readonly endpoints: EndpointController;
+  readonly controllers: EndpointControllers;
   readonly policy: PolicyParts;
   /** Running connections are judged again. */
   readonly judgeAgain: () => void;
@@ -97,19 +101,21 @@ function wireControlPlane(core: AgentCore): ControlPlane {
   const sources = restoreEndpoints(core, ranges);
   const policy = wirePolicy(core, datapath);
   const judgeAgain = () => policy.reconciler.advanceEpoch();
-  const endpoints = wireEndpoints(core, datapath, sources, policy.controller, judgeAgain);
+  const controllers = wireEndpoints(core, datapath, sources, policy.controller, judgeAgain);
   wireNode(core, datapath, ranges, policy, judgeAgain);
-  return { datapath, mtu, sources, endpoints, policy, judgeAgain };
+  return { datapath, mtu, sources, controllers, policy, judgeAgain };
 }
 
 /** Everything that is known at the start gets into the tables; then reconcilers may prune. */
 function readSources(
   { initialized }: AgentCore,
-  { sources, endpoints, policy }: ControlPlane,
+  { sources, controllers, policy }: ControlPlane,
 ): void {
   sources.reflector.restore(sources.rows);
-  endpoints.compute();
+  controllers.endpoints.compute();
   policy.reflector?.start();
+  // Before the policy: its first fill has to know of them.
+  controllers.remotePods.compute();
   policy.controller.run();
   initialized.resolve();
 }

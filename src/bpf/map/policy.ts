@@ -145,7 +145,8 @@ export async function installPolicyMaps(
   outer: BpfMap,
   slots: readonly { readonly slot: number; readonly map: BpfMap }[],
 ): Promise<{ readonly settled: Promise<void> }> {
-  const last = slots.at(-1);
+  // A batch is carried out in order, so the last slot that differs tells of all.
+  const last = slots.findLast((each) => !holds(outer, each));
   if (last === undefined) return { settled: Promise.resolve() };
   const keys = new Uint32Array(slots.map(({ slot }) => slot));
   const values = new Uint32Array(slots.map(({ map }) => map.fd));
@@ -159,13 +160,9 @@ export async function installPolicyMaps(
     over = true;
   });
   ended.catch(() => {});
-  // A batch is carried out in order, so the last slot tells of all.
-  const key = new Uint8Array(new Uint32Array([last.slot]).buffer);
-  const seen = new Uint32Array(1);
-  const value = new Uint8Array(seen.buffer);
   let spinUntil = performance.now() + spinUs / 1000;
   while (!over) {
-    if (outer.lookupInto(key, value) && seen[0] === last.map.id) return { settled };
+    if (holds(outer, last)) return { settled };
     if (performance.now() > spinUntil) {
       await new Promise((resolve) => setImmediate(resolve));
       spinUntil = performance.now() + spinUs / 4000;
@@ -173,4 +170,14 @@ export async function installPolicyMaps(
   }
   await settled;
   return { settled };
+}
+
+/** Whether packets see the map in the slot. */
+function holds(
+  outer: BpfMap,
+  { slot, map }: { readonly slot: number; readonly map: BpfMap },
+): boolean {
+  const seen = new Uint32Array(1);
+  const key = new Uint8Array(new Uint32Array([slot]).buffer);
+  return outer.lookupInto(key, new Uint8Array(seen.buffer)) && seen[0] === map.id;
 }

@@ -56,10 +56,19 @@ export class IdentityAllocator {
   /** Numbers given back a moment ago, the oldest first: packets may still be seen under them. */
   readonly #released = new Map<IdentityId, { readonly labels: string; readonly since: number }>();
 
-  constructor(table: Table<IdentityRow, IdentityId>, now: () => number = () => performance.now()) {
+  /** Of these, by their labels. */
+  readonly #resting = new Map<string, IdentityId>();
+
+  constructor(
+    table: Table<IdentityRow, IdentityId>,
+    now: () => number = () => performance.now(),
+    /** Numbers of an earlier agent, by which the kernel still knows addresses. */
+    earlier: ReadonlyMap<IdentityId, readonly string[]> = new Map(),
+  ) {
     this.#table = table;
     this.#now = now;
     addReservedIdentities(table);
+    for (const [id, labels] of earlier) this.#rest(id, labelsKey(sortLabels(labels)));
   }
 
   /** The identity of the labels, in any order; a reserved one if a label says so. */
@@ -73,7 +82,10 @@ export class IdentityAllocator {
     this.#forgetRested();
     const first = firstChoice(sorted);
     const [oldest] = this.#released.keys();
-    const id = this.#free(first, labelsKey(sorted)) ?? oldest;
+    const key = labelsKey(sorted);
+    const own = this.#resting.get(key);
+    const isFree = own !== undefined && this.#table.get(own) === undefined;
+    const id = isFree ? own : (this.#free(first, key) ?? oldest);
     if (id !== undefined) {
       this.#create(id, sorted);
       return { kind: 'allocated', id, created: true };
@@ -113,8 +125,7 @@ export class IdentityAllocator {
     if (row === undefined || row.refCount === 0) return;
     if (row.refCount === 1 && !row.reserved) {
       this.#table.delete(id);
-      this.#released.delete(id);
-      this.#released.set(id, { labels: labelsKey(row.labels), since: this.#now() });
+      this.#rest(id, labelsKey(row.labels));
     } else this.#table.upsert({ ...row, refCount: row.refCount - 1 });
   }
 
@@ -142,12 +153,25 @@ export class IdentityAllocator {
     const before = this.#now() - restMs;
     for (const [id, { since }] of this.#released) {
       if (since > before) return;
-      this.#released.delete(id);
+      this.#endRest(id);
     }
   }
 
-  #create(id: IdentityId, labels: readonly string[]): void {
+  #rest(id: IdentityId, labels: string): void {
+    this.#endRest(id);
+    this.#released.set(id, { labels, since: this.#now() });
+    this.#resting.set(labels, id);
+  }
+
+  #endRest(id: IdentityId): void {
+    const labels = this.#released.get(id)?.labels;
+    if (labels === undefined) return;
     this.#released.delete(id);
+    if (this.#resting.get(labels) === id) this.#resting.delete(labels);
+  }
+
+  #create(id: IdentityId, labels: readonly string[]): void {
+    this.#endRest(id);
     this.#table.upsert({ id, labels, reserved: false, refCount: 1 });
   }
 

@@ -1,6 +1,12 @@
 import { expect, test } from 'bun:test';
 import { type ClusterObject, objectKey } from '../../k8s/object.ts';
-import { type IdentityId, identityHost, identityRemoteNode } from '../identity/table.ts';
+import { endpointRow } from '../endpoint-fixture.ts';
+import {
+  type IdentityId,
+  identityHost,
+  identityId,
+  identityRemoteNode,
+} from '../identity/table.ts';
 import { agentTables } from '../tables.ts';
 import { IpcacheController } from './controller.ts';
 
@@ -92,4 +98,49 @@ test('an object that is no node costs the same however many addresses there are'
   write({ kind: 'Namespace', name: 'a', labels: {} });
   await settled();
   expect(looked).toBe(0);
+});
+
+const prefix = '10.0.0.1/32';
+const one = endpointRow({ id: 1, identity: identityId(1000), policyId: 5, ipv4: '10.0.0.1' });
+const identityOf = ({ tables, controller }: ReturnType<typeof start>) => {
+  controller.compute();
+  return tables.ipcache.get(prefix)?.identity;
+};
+
+test('an endpoint that changes its identity and goes leaves no address', () => {
+  const world = start();
+  using _ = world.controller;
+  const { endpoints } = world.tables;
+  endpoints.upsert(one);
+  expect(identityOf(world)).toBe(identityId(1000));
+  endpoints.upsert({ ...one, identity: identityId(1001), policyId: 0 });
+  expect(identityOf(world)).toBe(identityId(1000));
+  endpoints.delete(one.id);
+  expect(identityOf(world)).toBeUndefined();
+});
+
+test('a successor that goes before it is announced leaves no address', () => {
+  const world = start();
+  using _ = world.controller;
+  const { endpoints } = world.tables;
+  endpoints.upsert(one);
+  expect(identityOf(world)).toBe(identityId(1000));
+  const two = endpointRow({ id: 2, identity: identityId(1001), policyId: 0, ipv4: '10.0.0.1' });
+  endpoints.upsert(two);
+  endpoints.delete(one.id);
+  identityOf(world);
+  endpoints.delete(two.id);
+  expect(identityOf(world)).toBeUndefined();
+});
+
+test('an address stays that of the endpoint that has taken it over', () => {
+  const world = start();
+  using _ = world.controller;
+  const { endpoints } = world.tables;
+  endpoints.upsert(one);
+  const two = endpointRow({ id: 2, identity: identityId(1001), policyId: 6, ipv4: '10.0.0.1' });
+  endpoints.upsert(two);
+  expect(identityOf(world)).toBe(identityId(1001));
+  endpoints.delete(one.id);
+  expect(identityOf(world)).toBe(identityId(1001));
 });

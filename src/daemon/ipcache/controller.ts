@@ -68,6 +68,8 @@ export class IpcacheController implements Disposable {
   readonly #ofRemotePod = new Map<Key, readonly string[]>();
   /** Remote pods whose peers are not known to the programs yet. */
   readonly #waiting = new Set<Key>();
+  readonly #announced = Promise.withResolvers<void>();
+  #isAwaited = false;
   /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
   readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
@@ -106,6 +108,18 @@ export class IpcacheController implements Disposable {
     this.#endpoints.close();
     this.#blocks.close();
     this.#remotePods.close();
+  }
+
+  /** Resolves once no remote pod waits. To be called when the sources have delivered everything. */
+  announced(): Promise<void> {
+    this.#computeRemotePods();
+    this.#isAwaited = true;
+    this.#tellAnnounced();
+    return this.#announced.promise;
+  }
+
+  #tellAnnounced(): void {
+    if (this.#isAwaited && this.#waiting.size === 0) this.#announced.resolve();
   }
 
   compute(): void {
@@ -173,6 +187,7 @@ export class IpcacheController implements Disposable {
         this.#claimRemote(prefix, key, { ...nobody, identity, namespace, podName });
       }
     }
+    this.#tellAnnounced();
   }
 
   #claimRemote(prefix: string, pod: Key, claim: Claim): void {
@@ -217,30 +232,28 @@ export class IpcacheController implements Disposable {
 
   #settle(id: EndpointId, row: EndpointRow | undefined): void {
     const before = this.#ofEndpoint.get(id) ?? [];
-    // An identity is announced after its class and policy are in force.
+    const addresses = [row?.ipv4, row?.ipv6].filter((text) => text !== undefined).map(hostText);
+    // An identity is announced after its class and policy are in force; until then it is the old one.
+    const announced = row === undefined || row.policyId === 0 ? 0 : row.identity;
     const after =
-      row === undefined || row.identity === 0 || row.policyId === 0
-        ? []
-        : [row.ipv4, row.ipv6].filter((text) => text !== undefined).map(hostText);
+      announced !== 0 ? addresses : before.filter((prefix) => addresses.includes(prefix));
+    if (after.length === 0) this.#ofEndpoint.delete(id);
+    else this.#ofEndpoint.set(id, after);
     for (const prefix of before) {
-      if (!after.includes(prefix) && this.#ownerOf(prefix) === undefined)
-        this.#withdraw(prefix, 'local');
+      if (!after.includes(prefix) && !this.#isTakenOver(prefix)) this.#withdraw(prefix, 'local');
     }
-    if (after.length === 0 || row === undefined || row.identity === 0) {
-      this.#ofEndpoint.delete(id);
-      return;
-    }
-    const { identity, namespace, podName } = row;
+    if (row === undefined || announced === 0) return;
+    const { namespace, podName } = row;
     for (const prefix of after) {
-      this.#claim(prefix, 'local', { ...nobody, identity, namespace, podName });
+      this.#claim(prefix, 'local', { ...nobody, identity: announced, namespace, podName });
     }
-    this.#ofEndpoint.set(id, after);
   }
 
-  /** Another endpoint that has taken over the address. */
-  #ownerOf(prefix: string): EndpointRow | undefined {
+  /** Another endpoint has been announced at the address. */
+  #isTakenOver(prefix: string): boolean {
     const address = prefix.slice(0, prefix.lastIndexOf('/'));
-    return this.#inputs.endpoints.by('ip', address)[0];
+    const all = this.#inputs.endpoints.by('ip', address);
+    return all.some(({ id }) => this.#ofEndpoint.get(id)?.includes(prefix) === true);
   }
 
   /** Makes these all that the source claims. */

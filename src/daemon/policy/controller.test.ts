@@ -186,4 +186,104 @@ describe('policy controller', () => {
       },
     });
   });
+
+  test('pods that bring no new number for a name of ports resolve no rule again', () => {
+    const { tables, controller, attach, apply } = setUp();
+    const web = attach(pod('web', 'shop'));
+    apply(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
+`);
+    const put = (name: string, ports: readonly number[]) =>
+      tables.objects.upsert({
+        origin: 'test',
+        object: {
+          ...{ kind: 'Pod', namespace: 'shop', name, uid: undefined, labels: {}, addresses: [] },
+          ...{ serviceAccount: undefined, nodeName: 'here', hostNetwork: false, ended: false },
+          ports: ports.map((port) => ({ name: 'http', proto: 6, port })),
+        },
+      });
+    const numbers = () => {
+      controller.run();
+      const selectors = [...controller.compiler.selectors.selectors()];
+      return selectors
+        .flatMap(({ selector }) => selector.requirements)
+        .filter(({ source }) => source === 'port')
+        .flatMap(({ values }) => values);
+    };
+    put('one', [80, 80]);
+    expect(numbers()).toEqual(['80']);
+    const { by } = tables.objects;
+    let looked = 0;
+    tables.objects.by = (index, value) => {
+      looked++;
+      return by.call(tables.objects, index, value);
+    };
+    const get = tables.rules.get.bind(tables.rules);
+    tables.rules.get = (key) => {
+      looked++;
+      return get(key);
+    };
+    put('one', [80]);
+    put('two', [80]);
+    expect(numbers()).toEqual(['80']);
+    expect(looked).toBe(0);
+    put('two', [8080]);
+    expect(numbers()).toEqual(['80', '8080']);
+    tables.objects.delete('Pod/shop/one');
+    expect(numbers()).toEqual(['8080']);
+    expect(tables.policies.get(subjectOf(web))?.egressEnforced).toBe(true);
+  });
+
+  test('of an address that several pods have, the ports are those of who has it', () => {
+    const { tables, controller, attach, apply } = setUp();
+    attach(pod('web', 'shop'));
+    apply(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
+`);
+    tables.objects.upsert({
+      origin: 'test',
+      object: {
+        ...{ kind: 'Pod', namespace: 'shop', name: 'any', uid: undefined, labels: {} },
+        ...{ serviceAccount: undefined, nodeName: 'here', hostNetwork: false, ended: false },
+        addresses: [],
+        ports: [80, 81, 82].map((port) => ({ name: 'http', proto: 6, port })),
+      },
+    });
+    const id = identityId(2000);
+    tables.identities.upsert({ id, labels: pod('other', 'shop'), reserved: false, refCount: 1 });
+    const remote = (name: string, port: number) =>
+      tables.remotePods.upsert({
+        ...{ namespace: 'shop', name, identity: id, prefixes: ['10.0.0.9/32'] },
+        ports: `http/6=${port}`,
+      });
+    const ports = () => {
+      controller.run();
+      const row = tables.addressSets.get('10.0.0.9/32');
+      return row === undefined ? [] : controller.compiler.sets.labels(row.inside);
+    };
+    remote('one', 80);
+    remote('two', 81);
+    expect(ports()).toEqual(['port:http/6=81']);
+    // Written again, as it was.
+    remote('one', 80);
+    expect(ports()).toEqual(['port:http/6=81']);
+    // Before all others it is that of the node's own pod.
+    const own = endpointRow({ id: 9, identity: id, ipv4: '10.0.0.9', ports: 'http/6=82' });
+    tables.endpoints.upsert(own);
+    expect(ports()).toEqual(['port:http/6=82']);
+    remote('one', 81);
+    expect(ports()).toEqual(['port:http/6=82']);
+    tables.endpoints.delete(own.id);
+    expect(ports()).toEqual(['port:http/6=81']);
+  });
 });

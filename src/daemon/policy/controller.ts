@@ -24,6 +24,7 @@ import {
   type PolicyConfig,
   type SweepLimits,
 } from './compile/compiler.ts';
+import { NamedPorts } from './compile/named-ports.ts';
 import { type PeerNumber, peerNumber } from './compile/peer.ts';
 import { referenceOf, tableReferences } from './compile/references.ts';
 import {
@@ -59,6 +60,12 @@ export interface PolicyControllerTables {
   readonly cookies: Table<CookieRow, number>;
 }
 
+/** Who carries the rows to the kernel. */
+export interface KernelPolicy {
+  /** True if everything that the tables said at the time is in force. */
+  hasAllOf(timeMs: number): boolean;
+}
+
 /** The node's own endpoint, where policy is enforced on it (`enable-host-firewall`). */
 export interface HostEndpoint {
   readonly nodeName: string;
@@ -74,6 +81,8 @@ export interface PolicyRun {
 
 /** Far longer than an address takes to be carried to the kernel. */
 const graceMsDefault = 3_000;
+/** Where the kernel is behind, it is asked again this much later. */
+const behindMs = 100;
 
 /** The host endpoint's subject. */
 export const hostSubject = policySubject(identityHost, '');
@@ -83,6 +92,7 @@ export class PolicyController implements Disposable {
   readonly #tables: PolicyControllerTables;
   readonly #revision: PolicyRevision;
   readonly #host: HostEndpoint | undefined;
+  readonly #namedPorts = new NamedPorts();
   readonly #references: References;
   readonly #readers: {
     readonly rules: ChangeReader<PolicyRuleRow>;
@@ -101,12 +111,14 @@ export class PolicyController implements Disposable {
   /** How many have an identity at a prefix; those that are leaving included. */
   readonly #holdersAt = new Counter();
   /** Named ports of those that have an address, the latest last; likewise. */
-  readonly #portsAt = new Map<string, string[]>();
+  readonly #portsAt = new Map<string, PortsAt>();
   /** Identities that are to be forgotten, and which of their goings counts. */
   readonly #goneIdentities = new Map<IdentityId, object>();
   /** In the order of their time. */
   readonly #leaving: { readonly untilMs: number; readonly leave: () => void }[] = [];
   #leavingTimer: ReturnType<typeof setTimeout> | undefined;
+  #kernel: KernelPolicy | undefined;
+  #wasBehind = false;
   readonly #graceMs: number;
   /** What the rules with references were resolved to, as text, and what they refer to. */
   readonly #resolved = new Map<string, { kinds: ReadonlySet<ReferenceKind>; text: string }>();
@@ -125,7 +137,7 @@ export class PolicyController implements Disposable {
     this.#tables = tables;
     this.#revision = revision;
     this.#host = host;
-    this.#references = tableReferences(tables.objects);
+    this.#references = tableReferences(tables.objects, this.#namedPorts);
     this.compiler = new PolicyCompiler(config);
     const name = 'policy controller';
     this.#readers = {
@@ -158,6 +170,11 @@ export class PolicyController implements Disposable {
     return this.#compile();
   }
 
+  /** What is gone is kept as long as this one has not everything in the kernel. */
+  follow(kernel: KernelPolicy): void {
+    this.#kernel = kernel;
+  }
+
   /** Forgets what is kept in case that it is used again. Writes what follows. True if there is more. */
   sweep(limits?: SweepLimits): boolean {
     if (this.compiler.sweep(limits)) this.#compile();
@@ -177,10 +194,14 @@ export class PolicyController implements Disposable {
 
   #readObjects(): Set<ReferenceKind> {
     const changed = new Set<ReferenceKind>();
-    for (const { key } of this.#readers.objects.next()) {
+    for (const { key, row } of this.#readers.objects.next()) {
       const kind = String(key).slice(0, String(key).indexOf('/'));
       const reference = referenceOf[kind as keyof typeof referenceOf];
       if (reference !== undefined) changed.add(reference);
+      if (kind === 'Pod') {
+        const ports = row?.object.kind === 'Pod' ? row.object.ports : [];
+        if (this.#namedPorts.set(String(key), ports)) changed.add('named-port');
+      }
       if (kind === 'Node' && this.#host !== undefined) this.#placeHost(this.#host);
     }
     return changed;
@@ -249,43 +270,49 @@ export class PolicyController implements Disposable {
     else {
       this.#placed.set(id, after);
       this.#count(after, 1);
-      this.#enter(after);
+      this.#enter(after, 'local');
     }
     if (before === undefined) return;
     this.#later(() => {
       this.#count(before, -1);
-      this.#leave(before);
+      this.#leave(before, 'local');
     });
   }
 
   #placeRemote(key: Key, row: RemotePodRow | undefined): void {
     const before = this.#remote.get(key);
+    if (before !== undefined && row !== undefined && samePod(before, row)) return;
     if (row === undefined) this.#remote.delete(key);
     else {
       this.#remote.set(key, row);
-      this.#enter(row);
+      this.#enter(row, 'remote');
     }
-    if (before !== undefined) this.#later(() => this.#leave(before));
+    if (before !== undefined) this.#later(() => this.#leave(before, 'remote'));
   }
 
-  #enter({ identity, ports, prefixes }: PlacedPod): void {
+  #enter({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
     for (const prefix of prefixes) {
       this.#hold(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? [];
-      all.push(ports);
+      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
+      all[side].push(ports);
       this.#portsAt.set(prefix, all);
-      this.compiler.setPodPorts(addressOf(prefix), ports);
+      this.#tellPorts(prefix, all);
     }
   }
 
-  #leave({ identity, ports, prefixes }: PlacedPod): void {
+  #leave({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
     for (const prefix of prefixes) {
       this.#drop(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? [];
-      all.splice(all.indexOf(ports), 1);
-      if (all.length === 0) this.#portsAt.delete(prefix);
-      this.compiler.setPodPorts(addressOf(prefix), all.at(-1) ?? '');
+      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
+      all[side].splice(all[side].indexOf(ports), 1);
+      if (all.local.length + all.remote.length === 0) this.#portsAt.delete(prefix);
+      this.#tellPorts(prefix, all);
     }
+  }
+
+  /** Of several pods at an address it is this node's, as in the ipcache. */
+  #tellPorts(prefix: string, { local, remote }: PortsAt): void {
+    this.compiler.setPodPorts(addressOf(prefix), local.at(-1) ?? remote.at(-1) ?? '');
   }
 
   #hold(prefix: string, identity: IdentityId): void {
@@ -326,11 +353,22 @@ export class PolicyController implements Disposable {
   #expectLeaving(): void {
     const [first] = this.#leaving;
     if (first === undefined) return;
-    this.#leavingTimer = setTimeout(() => this.#letGo(), first.untilMs - performance.now() + 1);
+    this.#letGoIn(first.untilMs - performance.now() + 1);
+  }
+
+  #letGoIn(ms: number): void {
+    this.#leavingTimer = setTimeout(() => this.#letGo(), ms);
     this.#leavingTimer.unref();
   }
 
   #letGo(): void {
+    const isBehind = this.#kernel?.hasAllOf(performance.now() - this.#graceMs) === false;
+    if (isBehind || this.#wasBehind) {
+      // And a moment longer, in which addresses follow.
+      this.#wasBehind = isBehind;
+      this.#letGoIn(behindMs);
+      return;
+    }
     const now = performance.now();
     const waiting = this.#leaving.findIndex(({ untilMs }) => untilMs > now);
     const due = this.#leaving.splice(0, waiting === -1 ? this.#leaving.length : waiting);
@@ -440,6 +478,18 @@ interface PlacedPod {
   readonly identity: IdentityId;
   readonly ports: string;
   readonly prefixes: readonly string[];
+}
+
+/** Texts of named ports. */
+interface PortsAt {
+  readonly local: string[];
+  readonly remote: string[];
+}
+
+function samePod(a: PlacedPod, b: PlacedPod): boolean {
+  return (
+    a.identity === b.identity && a.ports === b.ports && a.prefixes.join() === b.prefixes.join()
+  );
 }
 
 /** An endpoint as policy sees it. */

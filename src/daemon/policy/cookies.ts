@@ -31,6 +31,8 @@ export class CookieRegistry {
   readonly #byKey = new Map<string, Cookie>();
   readonly #byCookie = new Map<number, Cookie>();
   readonly #changed = new Map<number, CookieRow | undefined>();
+  /** With more cookies than this it is looked which are in use. */
+  #lookAt = retiredMax * 2;
 
   /** The cookie of the rules, in any order, each once or more. Never 0. */
   cookieOf(direction: Direction, refs: readonly RuleRef[]): number {
@@ -63,17 +65,18 @@ export class CookieRegistry {
 
   /** Forgets the oldest cookies that are not in use, once there are too many. */
   retire(inUse: () => ReadonlySet<number>): void {
-    if (this.#byCookie.size <= retiredMax * 2) return;
+    if (this.#byCookie.size <= this.#lookAt) return;
     const used = inUse();
     let excess = this.#byCookie.size - used.size - retiredMax;
     for (const [cookie, entry] of this.#byCookie) {
-      if (excess <= 0) return;
+      if (excess <= 0) break;
       if (used.has(cookie)) continue;
       this.#byCookie.delete(cookie);
       this.#byKey.delete(entry.key);
       this.#changed.set(cookie, undefined);
       excess--;
     }
+    this.#lookAt = Math.max(retiredMax * 2, this.#byCookie.size + retiredMax);
   }
 
   /** Rows that are new or changed since the last call; undefined for forgotten ones. */

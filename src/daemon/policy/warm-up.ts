@@ -64,7 +64,7 @@ const nothing = {
   services: () => [],
   endpoints: () => [],
   nodes: () => [],
-  pods: () => [],
+  portNumbers: () => [],
 };
 
 /** A cluster of its own; touches no table. */

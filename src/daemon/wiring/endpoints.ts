@@ -18,6 +18,7 @@ import { EndpointReflector } from '../endpoint/reflector.ts';
 import type { EndpointRow } from '../endpoint/table.ts';
 import { IdentityAllocator } from '../identity/allocator.ts';
 import { labelFilter, podIdentityLabels } from '../identity/labels.ts';
+import { NumberLog } from '../identity/number-log.ts';
 import type { IdentityId } from '../identity/table.ts';
 import { IpamAllocator } from '../ipam/allocator.ts';
 import type { PodRange } from '../pod-ranges.ts';
@@ -88,16 +89,29 @@ export function restoreEndpoints(
   return { ipam, reflector, rows, ownership, labels };
 }
 
-/** Starts the controller and the reconciler; returns the controller, to compute at the start. */
+/** To compute at the start. */
+export interface EndpointControllers {
+  readonly endpoints: EndpointController;
+  readonly remotePods: RemotePodController;
+}
+
+/** Starts the controllers and the reconciler. */
 export function wireEndpoints(
   core: AgentCore,
   datapath: Datapath,
   { reflector, ownership, labels }: EndpointSources,
   policy: PolicyController,
   judgeAgain: () => void,
-): EndpointController {
+): EndpointControllers {
   const { tables, resources, lifecycle } = core;
-  const identities = new IdentityAllocator(tables.identities);
+  const numbers = resources.use(
+    new NumberLog(
+      core.config.stateDir,
+      tables.identities,
+      core.problem('write the numbers of identities'),
+    ),
+  );
+  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read());
   const controller = resources.use(
     new EndpointController({
       endpoints: tables.endpoints,
@@ -108,7 +122,7 @@ export function wireEndpoints(
         endpointPrefixes(row).every((prefix) => isKnownPeer(core, policy, identity, prefix)),
     }),
   );
-  resources.use(
+  const remotePods = resources.use(
     new RemotePodController({
       objects: tables.clusterObjects,
       endpoints: tables.endpoints,
@@ -148,7 +162,7 @@ export function wireEndpoints(
       { initialized: core.initialized.promise, signal: lifecycle.signal },
     ),
   );
-  return controller;
+  return { endpoints: controller, remotePods };
 }
 
 /** Whether packets from and to this identity at the prefix are judged rightly. */

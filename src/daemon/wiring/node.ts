@@ -74,7 +74,7 @@ export function wireNode(
       { signal },
     ),
   );
-  resources.use(
+  const controller = resources.use(
     new IpcacheController(tables.ipcache, {
       endpoints: tables.endpoints,
       addresses: tables.nodeAddresses,
@@ -93,7 +93,8 @@ export function wireNode(
   );
   resources.use(
     reconcileIpcache(tables.ipcache, datapath.maps.ipcache, {
-      initialized: core.initialized.promise,
+      // Addresses of an earlier agent stay until this one has announced its own.
+      initialized: core.initialized.promise.then(() => controller.announced()),
       signal,
       onChangedHands: judgeAgain,
     }),

@@ -88,7 +88,9 @@ export function wirePolicy(core: AgentCore, datapath: Datapath): PolicyParts {
   core.jobs.every('policy-address-sets', sweepIntervalMs, async (signal) => {
     while (!signal.aborted && controller.sweep(sweepLimits)) await Bun.sleep(sweepPauseMs);
   });
-  return { revision, controller, reflector, reconciler: policyReconciler(core, datapath) };
+  const reconciler = policyReconciler(core, datapath);
+  controller.follow(reconciler);
+  return { revision, controller, reflector, reconciler };
 }
 
 /** `auto` means always under Kubernetes, where the kubelet probes pods. */

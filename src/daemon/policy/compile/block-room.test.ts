@@ -12,7 +12,7 @@ const nothing = {
   services: () => [],
   endpoints: () => [],
   nodes: () => [],
-  pods: () => [],
+  portNumbers: () => [],
 };
 
 function ruleOf(name: string, first: number, count: number): CompiledRule {

@@ -22,7 +22,7 @@ const nothing = {
   services: () => [],
   endpoints: () => [],
   nodes: () => [],
-  pods: () => [],
+  portNumbers: () => [],
 };
 
 const config = {

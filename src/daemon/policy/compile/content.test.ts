@@ -15,7 +15,7 @@ const nothing: References = {
   services: () => [],
   endpoints: () => [],
   nodes: () => [],
-  pods: () => [],
+  portNumbers: () => [],
 };
 
 const node = policySubject(identityHost, '');

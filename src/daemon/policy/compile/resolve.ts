@@ -8,7 +8,6 @@ import type {
   CidrGroupObject,
   EndpointsObject,
   NodeObject,
-  PodObject,
   ServiceObject,
 } from '../../../k8s/object.ts';
 import { requireAddress } from '../../../net/address.ts';
@@ -41,7 +40,8 @@ export interface References {
   services(): Iterable<ServiceObject>;
   endpoints(namespace: string, service: string): Iterable<EndpointsObject>;
   nodes(): Iterable<NodeObject>;
-  pods(): Iterable<PodObject>;
+  /** The numbers that a name of ports has on any pod, ascending. */
+  portNumbers(name: string, proto: number): readonly number[];
 }
 
 /** What a rule depends on besides itself. */
@@ -105,21 +105,13 @@ function resolveNamed(
   { name, proto }: NamedPort,
   references: References,
 ): ResolvedItem[] {
-  const numbers = new Set<number>();
-  for (const pod of references.pods()) {
-    for (const port of pod.ports) {
-      if (port.name === name && port.proto === proto) numbers.add(port.port);
-    }
-  }
   const terms: readonly PeerTerm[] = peers === 'any' ? [[]] : peers;
-  return [...numbers]
-    .sort((a, b) => a - b)
-    .map((port) => ({
-      item,
-      peers: terms.map((term) => [...term, portSelector(name, proto, port)]),
-      ports: [{ proto, first: port, last: port }],
-      named: [],
-    }));
+  return references.portNumbers(name, proto).map((port) => ({
+    item,
+    peers: terms.map((term) => [...term, portSelector(name, proto, port)]),
+    ports: [{ proto, first: port, last: port }],
+    named: [],
+  }));
 }
 
 export function isNamed(port: PortMatch): port is NamedPort {

@@ -3,7 +3,6 @@
  */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import type { PodObject } from '../../../k8s/object.ts';
 import { type IdentityId, reservedIdentities } from '../../identity/table.ts';
 import { ruleRows } from '../documents/rule-row.ts';
 import { parseDocuments } from '../parse/parse.ts';
@@ -17,7 +16,7 @@ const nothing: References = {
   services: () => [],
   endpoints: () => [],
   nodes: () => [],
-  pods: () => [],
+  portNumbers: () => [],
 };
 
 const config: PolicyConfig = {
@@ -55,12 +54,6 @@ function rowsOf(name: string, app: string, egress: object): PolicyRuleRow[] {
   if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.problems));
   return parsed.policies.flatMap((policy) => ruleRows(policy, 'test', 2));
 }
-
-const webPod: PodObject = {
-  ...{ kind: 'Pod', namespace: 'ns', name: 'web', uid: undefined, labels: {}, addresses: [] },
-  ...{ serviceAccount: undefined, nodeName: undefined, hostNetwork: false, ended: false },
-  ports: [{ name: 'web', proto: 6, port: 80 }],
-};
 
 const blocks = (first: number, count: number) =>
   Array.from({ length: count }, (_, at) => `192.0.${first + at}.0/24`);
@@ -182,7 +175,7 @@ describe('blocks', () => {
     for (let at = 0; at < 4; at++) compiler.setPodPorts(`10.0.0.${at}`, 'web/6=80');
     const toPorts = [{ ports: [{ port: 'web', protocol: 'TCP' }] }];
     for (const row of rowsOf('named', 'c', { toEndpoints: [{}], toPorts })) {
-      compiler.upsertRule(row, resolveRule(row.rule, { ...nothing, pods: () => [webPod] }));
+      compiler.upsertRule(row, resolveRule(row.rule, { ...nothing, portNumbers: () => [80] }));
     }
     compiler.compile();
     expect(compiler.sets.size).toBe(4);

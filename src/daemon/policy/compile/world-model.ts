@@ -11,7 +11,7 @@ import { endpoints } from '../../endpoint/table.ts';
 import { endpointRow } from '../../endpoint-fixture.ts';
 import { type IdentityId, identities, identityHost, isLocalScope } from '../../identity/table.ts';
 import { ipcache } from '../../ipcache/table.ts';
-import { PolicyController } from '../controller.ts';
+import { type KernelPolicy, PolicyController } from '../controller.ts';
 import type { KernelModel } from '../kernel/kernel-model.ts';
 import {
   addressSets,
@@ -106,6 +106,10 @@ export class World implements Disposable {
       if (!keys.has(key)) this.tables.rules.delete(key);
     }
     for (const row of rows) this.tables.rules.upsert(row);
+  }
+
+  follow(kernel: KernelPolicy): void {
+    this.#controller.follow(kernel);
   }
 
   /** True if there is more to forget than the limits let go. */

@@ -59,6 +59,8 @@ export class PolicyBank {
   readonly #dirtySets = new Set<string>();
   /** Peers of identities that the kernel does not know, which it is to be told of last. */
   readonly #newcomers = new Map<PeerNumber, PeerClasses>();
+  /** Peers of identities that only an earlier agent knew, which go last; see `expelStrangers`. */
+  #strangers: readonly PeerNumber[] = [];
   /** All of it was written by this agent, and no write failed. */
   isComplete = false;
 
@@ -106,7 +108,7 @@ export class PolicyBank {
   async fill(
     desired: Desired,
     other: PolicyBank,
-    mapOf: (row: DesiredPolicyRow) => EntryMap,
+    mapOf: (row: DesiredPolicyRow | undefined) => EntryMap,
   ): Promise<{ readonly settled: Promise<void> }> {
     const wasComplete = this.isComplete;
     if (!wasComplete) {
@@ -187,9 +189,20 @@ export class PolicyBank {
     this.isComplete = true;
   }
 
+  /**
+   * Forgets whom only an earlier agent knew: this bank's number for them may be anybody's. They are
+   * not known any more, which is denied. To be called right before this bank gets in force.
+   */
+  expelStrangers(): void {
+    if (this.#strangers.length > 0) {
+      this.#target.identityClass.deleteAll(this.#strangers.map(peerKey));
+    }
+    this.#strangers = [];
+  }
+
   /** `isOthers`: an earlier agent's other bank is in force. */
   #fillPeers({ peers }: Desired, other: PolicyBank, isOthers: boolean): void {
-    this.#deletePeers(peers, other);
+    this.#deletePeers(peers, other, isOthers);
     const known = isOthers ? new Set([...this.#peersInKernel()].map(identityOf)) : undefined;
     this.#newcomers.clear();
     const updates: [IdentityClassKey, IdentityClass][] = [];
@@ -214,14 +227,18 @@ export class PolicyBank {
   }
 
   /** Before anything is added: the map holds two states, not three. */
-  #deletePeers(wanted: Desired['peers'], other: PolicyBank): void {
+  #deletePeers(wanted: Desired['peers'], other: PolicyBank, isOthers: boolean): void {
     const isMet = other.#metPeers();
+    const left = isOthers ? new Set([...wanted.keys()].map(identityOf)) : undefined;
     const gone: PeerNumber[] = [];
+    const strangers: PeerNumber[] = [];
     for (const peer of this.#dirtyPeers) {
       if (wanted.has(peer)) continue;
       this.peers.delete(peer);
       if (!isMet(peer)) gone.push(peer);
+      else if (left?.has(identityOf(peer)) === false) strangers.push(peer);
     }
+    this.#strangers = strangers;
     if (gone.length > 0) this.#target.identityClass.deleteAll(gone.map(peerKey));
   }
 
@@ -274,7 +291,7 @@ export class PolicyBank {
 
   async #fillPolicies(
     { policies }: Desired,
-    mapOf: (row: DesiredPolicyRow) => EntryMap,
+    mapOf: (row: DesiredPolicyRow | undefined) => EntryMap,
     wasComplete: boolean,
   ): Promise<{ readonly settled: Promise<void> }> {
     const slots: { slot: number; map: EntryMap }[] = [];
@@ -285,8 +302,11 @@ export class PolicyBank {
       const before = this.policies.get(id);
       if (row !== undefined && before !== undefined && sameContent(before, row)) continue;
       const slot = policySlot(this.bank, id);
-      if (row === undefined) configs.push([slot, policyConfigInvalid]);
-      else {
+      if (row === undefined) {
+        configs.push([slot, policyConfigInvalid]);
+        // The kernel would keep the entries of what is gone for as long as nobody has the slot.
+        if (before !== undefined) slots.push({ slot, map: mapOf(undefined) });
+      } else {
         if (before?.entries !== row.entries) slots.push({ slot, map: mapOf(row) });
         configs.push([slot, policyConfigOf(row, row.overflow !== undefined)]);
       }

@@ -28,12 +28,12 @@ const bothDenied = ingressRule([
 ]);
 
 /** An agent with one pod of its own, which the rule selects. */
-function start(row: PolicyRuleRow) {
+function start(row: PolicyRuleRow, lingerMs = 0) {
   const labels = new Map(reservedIdentities.map((each) => [each.id, each.labels]));
   labels.set(own, ['k8s:app=own']).set(bad, ['k8s:app=bad']).set(worse, ['k8s:app=worse']);
   const kernel = new KernelModel();
   const pod = { identity: own, address: '10.0.0.1', ports: '' };
-  const agent = startAgent(kernel, labels, [pod], { graceMs });
+  const agent = startAgent(kernel, labels, [pod], { graceMs, lingerMs });
   const { world, settled } = agent;
   const { identities, remotePods } = world.tables;
   for (const id of [bad, worse]) {
@@ -47,6 +47,7 @@ function start(row: PolicyRuleRow) {
   };
   return {
     kernel,
+    world,
     tables: world.tables,
     settled,
     judge,
@@ -148,4 +149,35 @@ test('an address that two remote pods have stays the other’s when one goes', a
   await Bun.sleep(graceMs * 2);
   await agent.settled();
   expect(agent.judge(bad, '10.0.1.1')).toBe('D');
+});
+
+test('while the kernel cannot be written who changes is kept as it was, however long that takes', async () => {
+  using agent = start(bothDenied, 3_000);
+  agent.remote('one', bad, '10.0.1.1');
+  await agent.settled();
+  expect(agent.judge(bad, '10.0.1.1')).toBe('D');
+  const { kernel, tables } = agent;
+  const install = kernel.install.bind(kernel);
+  let isBroken = true;
+  kernel.install = async (slots) => {
+    if (isBroken) throw new Error('no memory');
+    return await install(slots);
+  };
+  const seen: string[] = [];
+  // Until the new identity is in force the address is announced as the old one's.
+  kernel.onWrite = () => {
+    const isNew = [...tables.peers.all()].some(
+      ({ peer, status }) => identityOf(peer) === worse && status.kind === 'done',
+    );
+    if (!isNew) seen.push(agent.judge(bad, '10.0.1.1'));
+  };
+  agent.remote('one', worse, '10.0.1.1');
+  agent.world.run();
+  await Bun.sleep(graceMs * 2.5);
+  isBroken = false;
+  await agent.settled();
+  kernel.onWrite = undefined;
+  expect(agent.judge(worse, '10.0.1.1')).toBe('D');
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen.filter((letter) => letter !== 'D' && letter !== 'N')).toEqual([]);
 });

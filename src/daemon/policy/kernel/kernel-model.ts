@@ -149,6 +149,11 @@ export class KernelModel implements PolicyTarget {
     return { classes: this.#classes.size, sets: this.#sets.size };
   }
 
+  /** Entries of all maps in slots, whether an endpoint may use them or not. */
+  get entriesHeld(): number {
+    return [...this.#slots.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
   #longestEntry(
     slot: number,
     direction: Direction,

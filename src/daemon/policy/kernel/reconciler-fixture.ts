@@ -106,6 +106,7 @@ export function startAgent<K extends KernelModel>(
     settleMs: 0,
     ...options,
   });
+  world.follow(reconciler);
   /** Computes, and returns when everything is in the kernel. */
   const settled = async () => {
     world.run();

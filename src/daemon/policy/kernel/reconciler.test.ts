@@ -8,8 +8,9 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { type IdentityId, identityHost } from '../../identity/table.ts';
 import { everybody, identities, rules } from '../compile/arbitrary.ts';
+import { policyIdMax } from '../table.ts';
 import { KernelModel } from './kernel-model.ts';
-import { type Agent, changes, startAgent, verdicts } from './reconciler-fixture.ts';
+import { type Agent, changes, ingressRule, startAgent, verdicts } from './reconciler-fixture.ts';
 
 /** Each looks at hundreds of states; raise it to look longer. */
 const runs = Number(process.env['PROPERTY_RUNS'] ?? 4);
@@ -108,4 +109,51 @@ test('what cannot be written is tried again after its time, not when its status 
   expect(attempts).toBeLessThanOrEqual(4);
   const statuses = [...agent.world.tables.policies.all()].map((row) => row.status.kind);
   expect(statuses).toContain('error');
+});
+
+test('a policy that comes back into another slot leaves the first one', async () => {
+  const kernel = new KernelModel();
+  // Both would have the same slot.
+  const [one, two] = [1000 as IdentityId, (1000 + policyIdMax) as IdentityId];
+  const labels = new Map([
+    [one, ['k8s:app=own']],
+    [two, ['k8s:app=own']],
+  ]);
+  const pods = [one, two].map((identity, at) => ({
+    identity,
+    address: `10.0.0.${at + 1}`,
+    ports: '',
+  }));
+  using agent = startAgent(kernel, labels, pods, { lingerMs: 100 });
+  const { world } = agent;
+  await agent.settled();
+  const slots = agent.slots();
+  expect(slots.length).toBe(2);
+  world.removePeers(one);
+  world.removePeers(two);
+  await agent.settled();
+  world.addPeers(pods.filter(({ identity }) => identity === two));
+  await agent.settled();
+  await Bun.sleep(400);
+  await agent.settled();
+  const inUse = agent.slots();
+  expect(inUse.length).toBe(1);
+  const peer = { identity: two, address: '10.0.0.2' };
+  const letters = slots.map((slot) => kernel.judge(slot, 'ingress', peer, 6, 80));
+  expect(letters).toEqual(slots.map((slot) => (inUse.includes(slot) ? 'o' : 'N')));
+});
+
+test('of a policy that is gone the kernel holds no entries', async () => {
+  const kernel = new KernelModel();
+  const id = 1000 as IdentityId;
+  const labels = new Map([[id, ['k8s:app=own']]]);
+  const pod = { identity: id, address: '10.0.0.1', ports: '' };
+  using agent = startAgent(kernel, labels, [pod]);
+  await agent.apply([ingressRule([{ action: 'allow', peers: 'any' }])]);
+  expect(kernel.entriesHeld).toBeGreaterThan(0);
+  agent.world.removePeers(id);
+  await agent.settled();
+  await Bun.sleep(20);
+  await agent.settled();
+  expect(kernel.entriesHeld).toBe(0);
 });

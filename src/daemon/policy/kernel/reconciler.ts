@@ -56,6 +56,7 @@ export class PolicyReconciler implements Disposable {
     readonly sets: ChangeReader<AddressSetRow>;
   };
   readonly #maps = new Map<DesiredPolicyRow['entries'], EntryMap>();
+  #empty: EntryMap | undefined;
   readonly #subscriptions: Disposable[];
   /** By subject, which is text, and by peer, which is a number. */
   readonly #lingering: Linger<Key>;
@@ -72,6 +73,9 @@ export class PolicyReconciler implements Disposable {
   #failures = 0;
   /** Counts what the kernel has to hear of. */
   #news = 0;
+  /** Of these, what it has heard of; and when that was read. */
+  #told = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
   /**
    * Until no packet is left that began under the bank before the latest flip. Undefined when it is
    * over: to wait would let others go first.
@@ -114,6 +118,18 @@ export class PolicyReconciler implements Disposable {
   /** Resolves when everything was in the kernel for the first time. */
   get inForce(): Promise<void> {
     return this.#inForce.promise;
+  }
+
+  /** True if everything that the tables said at the time is in force. */
+  hasAllOf(timeMs: number): boolean {
+    if (this.#toldMs > timeMs) return true;
+    const { policies, peers, addressSets } = this.#options;
+    return (
+      this.#told === this.#news &&
+      this.#readers.policies.revision === policies.revision &&
+      this.#readers.peers.revision === peers.revision &&
+      this.#readers.sets.revision === addressSets.revision
+    );
   }
 
   /** Maps of entries that the kernel holds for policies. */
@@ -176,6 +192,7 @@ export class PolicyReconciler implements Disposable {
 
   async #flush(): Promise<void> {
     this.#read();
+    const readMs = performance.now();
     const { target } = this.#options;
     const active = this.#bank(target.epoch);
     const other = this.#bank(target.epoch + 1);
@@ -188,11 +205,13 @@ export class PolicyReconciler implements Disposable {
     } else {
       if (this.#grace !== undefined) await this.#grace;
       await this.#fill(other, active);
+      other.expelStrangers();
       target.epoch += 1;
       // Before anything that can fail: the next attempt fills the bank that just went out of force.
       this.#grace = this.#gracePeriod();
       other.tellNewcomers();
     }
+    this.#toldMs = readMs;
     this.#report();
     this.#forgetUnused();
     if (!this.#banks.every((bank) => bank.isClean)) this.#settleLater();
@@ -263,6 +282,8 @@ export class PolicyReconciler implements Disposable {
   #takePolicy(row: DesiredPolicyRow): void {
     this.#lingering.release(row.subject);
     if (row.status.kind !== 'done') this.#pending.policies.set(row.subject, row);
+    // While it was away somebody else may have got its slot, and gone.
+    if (this.#slotOf.get(row.subject) !== row.policyId) this.#dropPolicy(row.subject);
     const before = this.#policies.get(row.policyId);
     this.#slotOf.set(row.subject, row.policyId);
     this.#policies.set(row.policyId, row);
@@ -319,7 +340,12 @@ export class PolicyReconciler implements Disposable {
     this.#lingerTimer.unref();
   }
 
-  #mapOf(row: DesiredPolicyRow): EntryMap {
+  /** One without entries for a slot that nobody has. */
+  #mapOf(row: DesiredPolicyRow | undefined): EntryMap {
+    if (row === undefined) {
+      this.#empty ??= this.#options.target.fill([]);
+      return this.#empty;
+    }
     const known = this.#maps.get(row.entries);
     if (known !== undefined) return known;
     const filled = this.#options.target.fill(row.entries);
@@ -343,6 +369,7 @@ export class PolicyReconciler implements Disposable {
   /** What was read before the fill is in force now. A row that changed meanwhile is pending again. */
   #report(): void {
     const { peers, addressSets } = this.#options;
+    this.#told = this.#news;
     for (const row of this.#pending.policies.values()) this.#setPolicyStatus(row, done);
     for (const row of this.#pending.peers.values()) {
       if (peers.get(row.peer) === row) peers.upsert({ ...row, status: done });

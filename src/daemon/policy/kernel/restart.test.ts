@@ -89,6 +89,44 @@ test(
   testTimeoutMs,
 );
 
+test(
+  'a restart without some of them: who is gone is not taken for somebody else',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(identities, rules, rules, fc.nat(5), async (labels, first, second, pick) => {
+        const kernel = new KernelModel();
+        const all = everybody(labels);
+        const pods = [...labels.keys()].filter((each) => each >= 1000);
+        const late = pods[pick % pods.length] as IdentityId;
+        const gone = all.filter((each) => each.identity === late);
+        const slots = new Set<number>();
+        {
+          using before = startAgent(kernel, labels, all);
+          await before.apply(first);
+          for (const { slot } of before.world.local()) slots.add(slot);
+        }
+        const left = all.filter((each) => each.identity !== late);
+        using after = startAgent(kernel, labels, left);
+        const ask = () => verdicts(kernel, [...slots], gone);
+        const old = ask();
+        const seen: string[] = [];
+        kernel.onWrite = () => seen.push(ask());
+        await after.apply(second);
+        kernel.onWrite = undefined;
+        const newest = ask();
+        for (const state of seen) {
+          const strange = [...state].filter(
+            (letter, at) => ![old[at], newest[at], 'N'].includes(letter),
+          );
+          expect(strange).toEqual([]);
+        }
+      }),
+      { numRuns: runs },
+    );
+  },
+  testTimeoutMs,
+);
+
 /** Refuses the first peers, which are newcomers: they are told of after the flip. */
 class RefusingKernel extends KernelModel {
   readonly log: string[] = [];
