@@ -25,6 +25,8 @@ const stateNames = [
   'state',
   'deleteQueue',
   'last-good-policies',
+  'identities',
+  'identities.new',
   'pod-ranges.json',
   'sysctl-journal.json',
   'cilium-cni.log',
