@@ -183,6 +183,8 @@ describe('changed bytes', () => {
       { numRuns: 3000 },
     );
     for (const [key, value] of fixture.maps.conntrack.entries()) {
+      // Nobody is asked about itself.
+      if (Buffer.compare(key.addr[0], key.addr[1]) === 0) continue;
       const responder = (value.flags & 1) === 0 ? 1 : 0;
       expect({ proto: key.proto, port: key.port[responder] }).toEqual({ proto: 6, port: 80 });
     }
