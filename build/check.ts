@@ -38,7 +38,7 @@ async function report(name: string, step: () => Promise<Outcome>): Promise<boole
 async function checkC(): Promise<Outcome> {
   const formatter = ['clang-format-19', 'clang-format'].find((name) => Bun.which(name) !== null);
   if (formatter === undefined) {
-    return { code: 0, output: '' };
+    return { code: 1, output: 'clang-format-19 is needed: ./dev check installs it\n' };
   }
   const files = [...new Bun.Glob('src/bpf/{lib,prog,test,native}/**/*.{c,h}').scanSync(root)];
   return await attempt([formatter, '--dry-run', '-Werror', ...files.sort()]);

@@ -164,12 +164,11 @@ __noinline int connection_track(struct __sk_buff *skb, const struct packet *p,
 	own = h->own & 1;
 	f->epoch = config->epoch;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &p->key);
-	if (e &&
-	    (ct_reopens(e, p) || ct_icmp_opposes(e, p) ||
-	     ct_expired(e, p->key.proto, now) ||
-	     e->leg[own].ifindex != h->ifindex ||
-	     e->leg[own].kind != h->own_kind ||
-	     (!h->from_pod && e->leg[own ^ 1].kind == LEG_POD)))
+	if (e && (ct_reopens(e, p) || ct_icmp_opposes(e, p) ||
+		  ct_expired(e, p->key.proto, now) ||
+		  e->leg[own].ifindex != h->ifindex ||
+		  e->leg[own].kind != h->own_kind ||
+		  (!h->from_pod && e->leg[own ^ 1].kind == LEG_POD)))
 		e = NULL;
 	if (e && e->epoch == f->epoch) {
 		flow_from_entry(f, e);
@@ -222,11 +221,9 @@ static __always_inline bool passes_anyway(const struct packet *p)
  * Judged like any packet, unless it passes anyway, and never sent out under the
  * pod's own address. What is only audited is told of.
  */
-static __always_inline int related_to_nothing(struct __sk_buff *skb,
-					      const struct packet *p,
-					      struct flow *f,
-					      const struct hook *h,
-					      struct delivery *d)
+static __always_inline int
+related_to_nothing(struct __sk_buff *skb, const struct packet *p,
+		   struct flow *f, const struct hook *h, struct delivery *d)
 {
 	struct flow_end *to = &f->end[(p->side & 1) ^ 1];
 	bool translates = p->family == 4 ? config_masquerade_ipv4 :
@@ -241,7 +238,8 @@ static __always_inline int related_to_nothing(struct __sk_buff *skb,
 		return ret;
 	if (h->from_pod && translates && to->kind == LEG_STACK)
 		return -DROP_NAT_NO_MAPPING;
-	if (f->verdict[POLICY_INGRESS].denied || f->verdict[POLICY_EGRESS].denied)
+	if (f->verdict[POLICY_INGRESS].denied ||
+	    f->verdict[POLICY_EGRESS].denied)
 		connection_event(skb, p, f, h, EVENT_NEW, 0,
 				 RUNTIME_EVENTS_VERDICT);
 	d->kind = to->kind;
@@ -254,26 +252,30 @@ static __always_inline int related_to_nothing(struct __sk_buff *skb,
 
 /*
  * A connection that was judged before the last change, as its own next packet
- * would be; but nothing is noted. Of its verdicts, *f tells. Returns 0, a
- * negative drop reason, or RELATED_GONE.
+ * would be; but nothing is noted. *f is of that connection afterwards: the
+ * stack has no room for two. Returns 0, a negative drop reason, or RELATED_GONE.
  */
 __noinline int related_judge(struct flow *f, const struct packet *quoted,
 			     const struct ct_entry *e)
 {
-	struct flow own = {};
-	int ret;
-
 	if (!f || !quoted || !e)
 		return -DROP_INVALID;
-	own.epoch = f->epoch;
-	flow_resolve(&own.end[0], &quoted->key.addr[0], own.epoch);
-	flow_resolve(&own.end[1], &quoted->key.addr[1], own.epoch);
-	if (!leg_matches(&e->leg[0], &own.end[0]) ||
-	    !leg_matches(&e->leg[1], &own.end[1]))
+	flow_resolve(&f->end[0], &quoted->key.addr[0], f->epoch);
+	flow_resolve(&f->end[1], &quoted->key.addr[1], f->epoch);
+	if (!leg_matches(&e->leg[0], &f->end[0]) ||
+	    !leg_matches(&e->leg[1], &f->end[1]))
 		return RELATED_GONE;
-	ret = flow_judge(&own, quoted, e->flags & CT_INITIATOR);
-	__builtin_memcpy(f->verdict, own.verdict, sizeof(f->verdict));
-	return ret;
+	return flow_judge(f, quoted, e->flags & CT_INITIATOR);
+}
+
+/* *f is of the packet itself again. A function, for the stack of its caller. */
+__noinline int related_return(struct __sk_buff *skb, struct flow *f,
+			      const struct packet *p, const struct hook *h)
+{
+	if (!f || !p || !h)
+		return -DROP_INVALID;
+	f->initiator = (p->side & 1) ^ 1;
+	return flow_resolve_ends(skb, f, p, h);
 }
 
 /*
@@ -308,12 +310,14 @@ __noinline int connection_related(struct __sk_buff *skb, const struct packet *p,
 		return related_to_nothing(skb, p, f, h, d);
 	if (e->epoch != f->epoch) {
 		ret = 0;
-		f->initiator = (p->side & 1) ^ 1;
-		if (!passes_anyway(p))
+		if (!passes_anyway(p)) {
 			ret = related_judge(f, &quoted, e);
-		/* The address may be somebody else's by now. */
-		else if (!leg_matches(&e->leg[to], &f->end[(p->side & 1) ^ 1]))
+			related_return(skb, f, p, h);
+		} else if (!leg_matches(&e->leg[to],
+					&f->end[(p->side & 1) ^ 1])) {
+			/* The address is somebody else's by now. */
 			ret = RELATED_GONE;
+		}
 		if (ret == RELATED_GONE)
 			return related_to_nothing(skb, p, f, h, d);
 		if (ret)

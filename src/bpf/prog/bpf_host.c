@@ -106,7 +106,6 @@ __noinline int netdev_error_related(const struct packet *p,
 				n->port, quoted->key.port[q ^ 1]);
 	side = own.side & 1;
 	f->epoch = config->epoch;
-	f->initiator = (p->side & 1) ^ 1;
 	e = bpf_map_lookup_elem(&cilium_ct_global, &own.key);
 	if (!e || ct_expired(e, own.key.proto, bpf_jiffies64()) ||
 	    e->leg[side].kind != LEG_POD || e->leg[side].ifindex != n->ifindex ||
@@ -137,7 +136,8 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 	if (!ret)
 		ret = netdev_error_write(skb, p, &quoted, n);
 	if (ret) {
-		/* As it came: for the node's address. */
+		/* As it came: for the node's address, about what went out. */
+		f.initiator = (p->side & 1) ^ 1;
 		flow_resolve(&f.end[0], &p->key.addr[0], f.epoch);
 		flow_resolve(&f.end[1], &p->key.addr[1], f.epoch);
 		return event_drop(skb, p, &f, ret, METRIC_INGRESS,

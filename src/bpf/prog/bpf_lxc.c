@@ -126,8 +126,7 @@ int cil_from_container(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (likely(packet_parse(skb, &p) == PACKET_PLAIN &&
-		   !skb->vlan_present)) {
+	if (likely(packet_parse(skb, &p) == PACKET_PLAIN && !skb->vlan_present)) {
 		struct ct_entry *e = established(skb, &p, p.side);
 
 		if (likely(e)) {
