@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { hashSources } from '../../build/stale.ts';
 import { root } from './harness.ts';
 
 export interface Edit {
@@ -36,7 +37,7 @@ const copied = [
 export async function buildVariant(name: string, edits: readonly Edit[]): Promise<string> {
   const folder = join(root, 'dist/variants', name);
   const stamp = join(folder, 'sources.hash');
-  const hash = hashSources(edits);
+  const hash = `${hashSources()} ${JSON.stringify(edits)}`;
   const executable = join(folder, 'dist/cilium');
   if (existsSync(executable) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) {
     return executable;
@@ -62,19 +63,4 @@ export async function buildVariant(name: string, edits: readonly Edit[]): Promis
   rmSync(folder, { recursive: true, force: true });
   renameSync(work, folder);
   return executable;
-}
-
-function hashSources(edits: readonly Edit[]): string {
-  const hash = new Bun.CryptoHasher('sha256');
-  hash.update(JSON.stringify(edits));
-  // One glob each: within braces `**` matches nothing.
-  const below = ['build', 'src'].flatMap((folder) => [
-    ...new Bun.Glob(`${folder}/**`).scanSync(root),
-  ]);
-  for (const file of ['build.ts', 'bun.lock', ...below.sort()]) {
-    if (file.endsWith('.test.ts')) continue;
-    hash.update(`${file}\0`);
-    hash.update(readFileSync(join(root, file)));
-  }
-  return hash.digest('hex');
 }
