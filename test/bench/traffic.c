@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Load for the benchmarks of the datapath, in C because a request takes 16 us and nothing else may
- * show in it. Three roles:
+ * show in it. Four roles:
  *
  *   serve <cpu> <fifo>                    echoes on TCP and UDP, swallows a stream
  *   client <address> <cpu> <fifo>         commands on stdin, a line of JSON for each:
@@ -9,11 +9,14 @@
  *   probe <netns> <netns> <address>       a packet every 0.2 ms from the first namespace to the
  *                                         second; rename <from> <to> <want>, unlink <path> <want>:
  *                                         nanoseconds until packets pass (1) or do not (0)
+ *   watch <pinned map> <cpu>              rename <from> <to> <key in hex>: nanoseconds until the
+ *                                         first word of the value that the key finds is another
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -24,6 +27,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +38,8 @@ enum {
 	probe_interval_ns = 200000,
 	probe_steady = 25, /* packets in a row that make a verdict */
 	probe_limit_ns = 2000000000,
+	watch_interval_ns = 50000,
+	map_bytes_max = 256,
 	stream_chunk = 128 << 10,
 	samples_max = 1 << 20,
 };
@@ -440,6 +446,62 @@ static int probe(const char *from, const char *to, const char *address, int cpu)
 	return 0;
 }
 
+static int bpf(int command, union bpf_attr *attr)
+{
+	return syscall(__NR_bpf, command, attr, sizeof(*attr));
+}
+
+/* 0 if the key finds nothing. */
+static uint32_t first_word(int map, const uint8_t *key)
+{
+	uint8_t value[map_bytes_max] = {};
+	union bpf_attr attr = {
+		.map_fd = map,
+		.key = (uintptr_t)key,
+		.value = (uintptr_t)value,
+	};
+	uint32_t word;
+
+	bpf(BPF_MAP_LOOKUP_ELEM, &attr);
+	memcpy(&word, value, sizeof(word));
+	return word;
+}
+
+static int watch(const char *path, int cpu)
+{
+	union bpf_attr attr = { .pathname = (uintptr_t)path };
+	struct timespec pause = { .tv_nsec = watch_interval_ns };
+	char line[1024], from[300], to[300], hex[2 * map_bytes_max + 1];
+	int map = bpf(BPF_OBJ_GET, &attr);
+
+	if (map < 0)
+		die(path);
+	prctl(PR_SET_TIMERSLACK, 1000);
+	settle_on(cpu, 1);
+	while (fgets(line, sizeof(line), stdin)) {
+		uint8_t key[map_bytes_max] = {};
+		uint64_t changed, taken;
+		uint32_t before;
+
+		if (sscanf(line, "rename %299s %299s %512s", from, to, hex) != 3)
+			return 1;
+		for (size_t at = 0; at < strlen(hex) / 2; at++)
+			sscanf(hex + 2 * at, "%2hhx", &key[at]);
+		before = first_word(map, key);
+		changed = now();
+		if (rename(from, to))
+			die("rename");
+		do {
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+			taken = now() - changed;
+		} while (first_word(map, key) == before &&
+			 taken < probe_limit_ns);
+		printf("%lld\n", taken < probe_limit_ns ? (long long)taken : -1);
+		fflush(stdout);
+	}
+	return 0;
+}
+
 int main(int count, char **words)
 {
 	if (count == 4 && !strcmp(words[1], "serve"))
@@ -448,6 +510,8 @@ int main(int count, char **words)
 		return client(words[2], atoi(words[3]), atoi(words[4]));
 	if (count == 6 && !strcmp(words[1], "probe"))
 		return probe(words[2], words[3], words[4], atoi(words[5]));
-	fputs("usage: traffic serve|client|probe ...\n", stderr);
+	if (count == 4 && !strcmp(words[1], "watch"))
+		return watch(words[2], atoi(words[3]));
+	fputs("usage: traffic serve|client|probe|watch ...\n", stderr);
 	return 2;
 }

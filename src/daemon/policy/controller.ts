@@ -81,6 +81,8 @@ export interface PolicyRun {
 
 /** Far longer than an address takes to be carried to the kernel. */
 const graceMsDefault = 3_000;
+/** By then the kernel has what was compiled. */
+const tidyDelayMs = 50;
 /** Where the kernel is behind, it is asked again this much later. */
 const behindMs = 100;
 
@@ -117,6 +119,7 @@ export class PolicyController implements Disposable {
   /** In the order of their time. */
   readonly #leaving: { readonly untilMs: number; readonly leave: () => void }[] = [];
   #leavingTimer: ReturnType<typeof setTimeout> | undefined;
+  #tidyTimer: ReturnType<typeof setTimeout> | undefined;
   #kernel: KernelPolicy | undefined;
   #wasBehind = false;
   readonly #graceMs: number;
@@ -183,6 +186,7 @@ export class PolicyController implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#leavingTimer);
+    clearTimeout(this.#tidyTimer);
     for (const reader of Object.values(this.#readers)) reader.close();
   }
 
@@ -388,6 +392,15 @@ export class PolicyController implements Disposable {
     if (count === 1 && step === 1) this.compiler.setLocal({ subject, identity, ports });
   }
 
+  #tidyLater(): void {
+    if (!this.compiler.selectors.isUntidy) return;
+    this.#tidyTimer ??= setTimeout(() => {
+      this.#tidyTimer = undefined;
+      this.compiler.selectors.tidy();
+    }, tidyDelayMs);
+    this.#tidyTimer.unref();
+  }
+
   #compile(): PolicyRun {
     const { peers, sets, policies, cookies } = this.compiler.compile();
     for (const [cookie, row] of cookies) {
@@ -401,6 +414,7 @@ export class PolicyController implements Disposable {
     }
     for (const [subject, policy] of policies) this.#writePolicy(subject, policy);
     this.#retrySlots();
+    this.#tidyLater();
     return { peers, policies: [...policies.keys()], withoutSlot: [...this.#withoutSlot.keys()] };
   }
 

@@ -111,6 +111,20 @@ export class Partition<S extends Membership> {
     if (found.members.size === 0) this.#delete(found);
   }
 
+  /** Whether the next search for a class has something to do first. */
+  get isUntidy(): boolean {
+    return this.#misfiled.size > 0;
+  }
+
+  /** Files classes under what they are found by; a search does it, unless it was done before. */
+  tidy(): void {
+    for (const each of this.#misfiled) {
+      this.#unsign(each);
+      this.#sign(each);
+    }
+    this.#misfiled.clear();
+  }
+
   /** Members whose class is another or that are gone, since the last call. */
   flush(): number[] {
     const members: number[] = [];
@@ -205,7 +219,7 @@ export class Partition<S extends Membership> {
   }
 
   #find(selectors: ReadonlySet<S>): Class<S> | undefined {
-    this.#refile();
+    this.tidy();
     let each = this.#bySignature.get(signatureOf(selectors));
     while (each !== undefined && !sameSet(each.selectors, selectors)) each = each.twin;
     return each;
@@ -213,20 +227,12 @@ export class Partition<S extends Membership> {
 
   /** The class that has all selectors of another one but this. */
   #without(whole: Class<S>, selector: S): Class<S> | undefined {
-    this.#refile();
+    this.tidy();
     let each = this.#bySignature.get((whole.signature - selector.hash) | 0);
     while (each !== undefined && !isWithout(each.selectors, whole.selectors, selector)) {
       each = each.twin;
     }
     return each;
-  }
-
-  #refile(): void {
-    for (const each of this.#misfiled) {
-      this.#unsign(each);
-      this.#sign(each);
-    }
-    this.#misfiled.clear();
   }
 
   #sign(made: Class<S>): void {

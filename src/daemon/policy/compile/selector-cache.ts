@@ -299,6 +299,17 @@ export class SelectorCache {
     if (entry !== undefined && --entry.uses === 0) this.#unused.add(entry);
   }
 
+  get isUntidy(): boolean {
+    return this.#labelClasses.isUntidy || this.#labelGroups.isUntidy || this.#setGroups.isUntidy;
+  }
+
+  /** What the next identity would wait for: a few milliseconds after a selector over thousands. */
+  tidy(): void {
+    this.#labelClasses.tidy();
+    this.#labelGroups.tidy();
+    this.#setGroups.tidy();
+  }
+
   /** How many selectors nobody uses. */
   get unused(): number {
     return this.#unused.size;
