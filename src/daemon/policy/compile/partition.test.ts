@@ -117,7 +117,7 @@ test.each([
       }
       model.flush();
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
 });
 
@@ -132,4 +132,20 @@ test('a selector of whole classes changes no number', () => {
   partition.addSelector(selectorOf(1, 2));
   expect(partition.flush()).toEqual([]);
   expect(partition.classOf(1)?.selectors.size).toBe(2);
+});
+
+test('a class is found by a selector that split another one before', () => {
+  const partition = new Partition<TestSelector>();
+  const selectorOf = (...own: number[]) => ({ members: new Set(own), hash: selectorHash() });
+  const [one, other] = [selectorOf(1, 2, 3), selectorOf(4)];
+  for (const each of [one, other]) partition.addSelector(each);
+  for (const member of one.members) partition.place(member, new Set([one]));
+  partition.place(4, new Set([other]));
+  const both = selectorOf(1, 2, 4);
+  partition.addSelector(both);
+  both.members.add(5);
+  other.members.add(5);
+  partition.place(5, new Set([other, both]));
+  expect(partition.classOf(5)).toBe(partition.classOf(4));
+  expect(partition.classOf(3)?.selectors).toEqual(new Set([one]));
 });

@@ -46,8 +46,8 @@ export class Partition<S extends Membership> {
   readonly #byMember = new Map<number, Class<S>>();
   readonly #bySelector = new Map<S, Set<Class<S>>>();
   readonly #bySignature = new Map<number, Class<S>>();
-  /** Classes that are filed under an old signature; some may be gone. */
-  readonly #misfiled = new Set<Class<S>>();
+  /** Selectors that classes of theirs are not filed under yet. */
+  readonly #unfiled = new Set<S>();
   /** Class of a member at the last flush, for those that something happened to since. */
   readonly #before = new Map<number, Class<S> | undefined>();
 
@@ -113,16 +113,19 @@ export class Partition<S extends Membership> {
 
   /** Whether the next search for a class has something to do first. */
   get isUntidy(): boolean {
-    return this.#misfiled.size > 0;
+    return this.#unfiled.size > 0;
   }
 
   /** Files classes under what they are found by; a search does it, unless it was done before. */
   tidy(): void {
-    for (const each of this.#misfiled) {
-      this.#unsign(each);
-      this.#sign(each);
+    for (const selector of this.#unfiled) {
+      for (const each of this.#bySelector.get(selector) ?? []) {
+        if (each.filedUnder === each.signature) continue;
+        this.#unsign(each);
+        this.#sign(each);
+      }
     }
-    this.#misfiled.clear();
+    this.#unfiled.clear();
   }
 
   /** Members whose class is another or that are gone, since the last call. */
@@ -181,7 +184,6 @@ export class Partition<S extends Membership> {
 
   #delete(gone: Class<S>): void {
     this.#unsign(gone);
-    this.#misfiled.delete(gone);
     this.#classes.delete(gone);
     for (const selector of gone.selectors) {
       const classes = this.#bySelector.get(selector);
@@ -195,7 +197,7 @@ export class Partition<S extends Membership> {
     whole.signature = (whole.signature + selector.hash) | 0;
     this.#link(selector, whole);
     // A selector may select thousands of classes, and nobody may ask for most of them.
-    this.#misfiled.add(whole);
+    this.#unfiled.add(selector);
   }
 
   #unselect(whole: Class<S>, selector: S): void {
