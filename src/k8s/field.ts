@@ -72,6 +72,14 @@ export class FieldReader {
     return undefined;
   }
 
+  /** The same object without those of the fields that are null: an API server reads them as absent. */
+  withoutNulls(names: readonly string[]): FieldReader {
+    const kept = Object.entries(this.fields).filter(
+      ([name, value]) => value !== null || !names.includes(name),
+    );
+    return new FieldReader(Object.fromEntries(kept), this.place, this.problems, this.#isLenient);
+  }
+
   has(name: string): boolean {
     if (!Object.hasOwn(this.fields, name)) return false;
     return !(this.#isLenient && this.fields[name] === null);

@@ -76,7 +76,7 @@ function parseSelector(
 ): KubeSelector | undefined {
   const { problems } = reader;
   const before = problems.count;
-  const written = reader.object(field, selectorFields);
+  const written = reader.object(field, selectorFields)?.withoutNulls(selectorFields);
   if (written === undefined) return undefined;
   const labels: Record<string, string> = {};
   for (const [key, value] of written.textMap('matchLabels', labelsMax) ?? []) {

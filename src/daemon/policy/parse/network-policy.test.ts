@@ -105,10 +105,21 @@ describe('NetworkPolicy', () => {
     [{ policyTypes: ['Egress'] }, [false, true]],
     [{ policyTypes: ['Egress', 'Ingress'] }, [true, true]],
     [{ policyTypes: ['Egress'], ingress: [{}] }, [false, true]],
+    [{ policyTypes: null, ingress: null, egress: null }, [true, false]],
+    [{ policyTypes: ['Ingress', 'Egress'], ingress: null, egress: null }, [true, true]],
   ])('directions of %j', (spec, expected) => {
     const { defaultDeny, ingress, egress } = ruleOf(networkPolicy(spec));
     expect([defaultDeny.ingress, defaultDeny.egress]).toEqual(expected);
     expect([ingress !== undefined, egress !== undefined]).toEqual(expected);
+  });
+
+  test('null is as absent where that opens nothing, and refused where it would', () => {
+    const selector = { podSelector: { matchLabels: null, matchExpressions: null } };
+    const closed = ruleOf(networkPolicy({ ...selector, ingress: null }));
+    expect([short(closed.subject.key), closed.ingress]).toEqual(['{k8s:NS=[ns]}', []]);
+    for (const ingress of [[{ from: null }], [{ ports: null }], [null], [{ from: [null] }]]) {
+      expect(parseDocuments(JSON.stringify(networkPolicy({ ingress }))).kind).toBe('refused');
+    }
   });
 
   test('a section without effect is said so', () => {

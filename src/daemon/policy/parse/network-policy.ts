@@ -26,7 +26,10 @@ export function parseNetworkPolicy(
   const { problems } = document;
   const before = problems.count;
   const names = ['podSelector', 'policyTypes', 'ingress', 'egress'];
-  const spec = document.require('spec') ? document.object('spec', names) : undefined;
+  // Nothing behind `ingress:` is how people write that nothing is allowed.
+  const spec = document.require('spec')
+    ? document.object('spec', names)?.withoutNulls(['policyTypes', 'ingress', 'egress'])
+    : undefined;
   if (spec === undefined) return undefined;
   const subject = spec.require('podSelector', '{} means every pod of the namespace')
     ? podsOfNamespace(spec, 'podSelector', namespace)
