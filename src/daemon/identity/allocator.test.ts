@@ -62,6 +62,27 @@ describe('identity allocator', () => {
     expect(allocator.allocate(rival)).toMatchObject({ id });
   });
 
+  test('numbers of an earlier agent rest until the kernel is rid of them, however long a start takes', () => {
+    let now = 0;
+    const labels = ['k8s:a=1'];
+    const id = firstChoice(labels);
+    const rival = Array.from({ length: 1_000_000 }, (_, at) => [`k8s:b=${at}`]).find(
+      (each) => firstChoice(each) === id,
+    );
+    if (rival === undefined) throw new Error('no rival');
+    const earlier = new Map([[id, rival]]);
+    const allocator = new IdentityAllocator(identities(), () => now, earlier);
+    now += 60_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    allocator.endEarlier();
+    now += 4_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    now += 6_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id });
+  });
+
   test('two label sets never share a number', () => {
     const op = fc.record({ add: fc.boolean(), label: fc.integer({ min: 0, max: 30 }) });
     fc.assert(

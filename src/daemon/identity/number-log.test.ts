@@ -38,3 +38,24 @@ test('labels get the number that an earlier agent gave them, whoever comes first
   rmSync(directory, { recursive: true });
   expect(errors).toEqual([]);
 });
+
+test('numbers of an earlier agent stay in the file until the kernel is rid of them', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'numbers-'));
+  const errors: unknown[] = [];
+  const run = (labels: readonly string[], isPruned: boolean) => {
+    const table = identities();
+    using log = new NumberLog(directory, table, (error) => errors.push(error));
+    const before = [...log.read().values()].map((each) => each.join());
+    const allocator = new IdentityAllocator(table, undefined, log.read());
+    if (isPruned) log.endEarlier();
+    allocator.allocate(labels);
+    return before;
+  };
+  run(['k8s:gone=1'], false);
+  // Each ends before it has pruned.
+  for (let at = 0; at < 3; at++) run([`k8s:a=${at}`], false);
+  expect(run(['k8s:a=3'], true)).toEqual(['k8s:gone=1', 'k8s:a=0', 'k8s:a=1', 'k8s:a=2']);
+  expect(run(['k8s:a=4'], true)).toEqual(['k8s:a=3']);
+  rmSync(directory, { recursive: true });
+  expect(errors).toEqual([]);
+});

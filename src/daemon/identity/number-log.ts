@@ -28,6 +28,8 @@ export class NumberLog implements Disposable {
   readonly #subscription: Disposable;
   /** Labels by number, as the file has them; what is gone stays in it. */
   readonly #written = new Map<IdentityId, string>();
+  /** Numbers of earlier agents, by which the kernel may still know addresses: they stay in the file. */
+  #earlier: ReadonlyMap<IdentityId, readonly string[]> = new Map();
   /** 0 if the file is to be written anew. */
   #lines = 0;
   #failing = false;
@@ -62,7 +64,13 @@ export class NumberLog implements Disposable {
       known.delete(entry[0]);
       known.set(...entry);
     }
+    this.#earlier = known;
     return known;
+  }
+
+  /** The kernel knows no address by an earlier agent's number any more. */
+  endEarlier(): void {
+    this.#earlier = new Map();
   }
 
   /** Writes what is new, now. What the disk refuses is written with the next change. */
@@ -78,7 +86,7 @@ export class NumberLog implements Disposable {
     }
     if (fresh.length === 0) return;
     try {
-      const linesMax = 2 * this.#table.size + slackLines;
+      const linesMax = 2 * (this.#table.size + this.#earlier.size) + slackLines;
       if (this.#lines === 0 || this.#lines + fresh.length > linesMax) this.#rewrite();
       else {
         appendFileSync(this.#path, fresh.map(formatLine).join(''));
@@ -94,11 +102,14 @@ export class NumberLog implements Disposable {
 
   #rewrite(): void {
     const rows = [...this.#table.all()].filter(isPods);
+    const earlier = [...this.#earlier].map(([id, labels]) => ({ id, labels }));
+    const left = earlier.filter(({ id }) => this.#table.get(id) === undefined);
     mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o750 });
-    writeFileSync(`${this.#path}.new`, rows.map(formatLine).join(''), { mode: 0o640 });
+    const text = [...left, ...rows].map(formatLine).join('');
+    writeFileSync(`${this.#path}.new`, text, { mode: 0o640 });
     renameSync(`${this.#path}.new`, this.#path);
     this.#written.clear();
-    this.#lines = 0;
+    this.#lines = left.length;
     this.#keep(rows);
   }
 
@@ -118,7 +129,7 @@ function isPods({ id }: IdentityRow): boolean {
   return id >= identityMin && id <= identityMax;
 }
 
-function formatLine({ id, labels }: IdentityRow): string {
+function formatLine({ id, labels }: Pick<IdentityRow, 'id' | 'labels'>): string {
   return `${JSON.stringify([id, ...labels])}\n`;
 }
 

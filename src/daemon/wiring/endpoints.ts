@@ -93,6 +93,8 @@ export function restoreEndpoints(
 export interface EndpointControllers {
   readonly endpoints: EndpointController;
   readonly remotePods: RemotePodController;
+  /** To be called when the kernel knows no address by an earlier agent's number any more. */
+  readonly endEarlier: () => void;
 }
 
 /** Starts the controllers and the reconciler. */
@@ -162,7 +164,11 @@ export function wireEndpoints(
       { initialized: core.initialized.promise, signal: lifecycle.signal },
     ),
   );
-  return { endpoints: controller, remotePods };
+  const endEarlier = () => {
+    numbers.endEarlier();
+    identities.endEarlier();
+  };
+  return { endpoints: controller, remotePods, endEarlier };
 }
 
 /** Whether packets from and to this identity at the prefix are judged rightly. */
