@@ -10,7 +10,7 @@ import {
 import { agentTables } from '../tables.ts';
 import { IpcacheController } from './controller.ts';
 
-function start() {
+function start(isKnownPeer: (identity: IdentityId) => boolean = () => true) {
   const tables = agentTables();
   const controller = new IpcacheController(tables.ipcache, {
     endpoints: tables.endpoints,
@@ -19,7 +19,7 @@ function start() {
     blocks: tables.addressSets,
     remotePods: tables.remotePods,
     peers: tables.policyPeers,
-    isKnownPeer: () => true,
+    isKnownPeer,
     identities: { allocate: () => undefined, release: () => undefined },
     nodeName: 'here',
     ranges: [],
@@ -143,4 +143,31 @@ test('an address stays that of the endpoint that has taken it over', () => {
   expect(identityOf(world)).toBe(identityId(1001));
   endpoints.delete(one.id);
   expect(identityOf(world)).toBe(identityId(1001));
+});
+
+test('pods that come after the start are not waited for, however many come', async () => {
+  const known = new Set<number>();
+  const { tables, controller } = start((identity) => known.has(identity));
+  using _ = controller;
+  const pod = (at: number) =>
+    tables.remotePods.upsert({
+      ...{ namespace: 'a', name: `pod-${at}`, identity: identityId(1000 + at), ports: '' },
+      prefixes: [`10.0.1.${at}/32`],
+    });
+  pod(1);
+  pod(2);
+  let isAnnounced = false;
+  const wait = controller.announced().then(() => (isAnnounced = true));
+  for (let at = 3; at < 10; at++) {
+    pod(at);
+    known.add(1000 + at - 1);
+    await settled();
+    await settled();
+    expect(isAnnounced).toBe(false);
+  }
+  known.add(1001);
+  pod(10);
+  await Bun.sleep(1);
+  expect(isAnnounced).toBe(true);
+  await wait;
 });

@@ -69,7 +69,8 @@ export class IpcacheController implements Disposable {
   /** Remote pods whose peers are not known to the programs yet. */
   readonly #waiting = new Set<Key>();
   readonly #announced = Promise.withResolvers<void>();
-  #isAwaited = false;
+  /** Of those that wait, the ones that `announced` speaks of; undefined before it is asked. */
+  #awaited: Set<Key> | undefined;
   /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
   readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
@@ -110,16 +111,16 @@ export class IpcacheController implements Disposable {
     this.#remotePods.close();
   }
 
-  /** Resolves once no remote pod waits. To be called when the sources have delivered everything. */
+  /** Resolves once no remote pod of now waits. To be called when the sources have delivered everything. */
   announced(): Promise<void> {
     this.#computeRemotePods();
-    this.#isAwaited = true;
+    this.#awaited ??= new Set(this.#waiting);
     this.#tellAnnounced();
     return this.#announced.promise;
   }
 
   #tellAnnounced(): void {
-    if (this.#isAwaited && this.#waiting.size === 0) this.#announced.resolve();
+    if (this.#awaited?.size === 0) this.#announced.resolve();
   }
 
   compute(): void {
@@ -173,6 +174,7 @@ export class IpcacheController implements Disposable {
         continue;
       }
       this.#waiting.delete(key);
+      this.#awaited?.delete(key);
       const after = row?.prefixes ?? [];
       for (const prefix of this.#ofRemotePod.get(key) ?? []) {
         if (!after.includes(prefix)) this.#withdrawRemote(prefix, key);
