@@ -17,6 +17,8 @@ import {
 
 /** Nothing waits for the disk. */
 const writeDelayMs = 20;
+/** A disk that refuses is asked again this much later. */
+const retryDelayMsDefault = 1000;
 /** The file is written anew when it has this many lines more than twice the identities. */
 const slackLines = 4096;
 
@@ -24,6 +26,7 @@ export class NumberLog implements Disposable {
   readonly #path: string;
   readonly #table: Table<IdentityRow, IdentityId>;
   readonly #onError: (error: unknown) => void;
+  readonly #retryDelayMs: number;
   readonly #reader;
   readonly #subscription: Disposable;
   /** Labels by number, as the file has them; what is gone stays in it. */
@@ -39,10 +42,12 @@ export class NumberLog implements Disposable {
     stateDirectory: string,
     table: Table<IdentityRow, IdentityId>,
     onError: (error: unknown) => void,
+    retryDelayMs = retryDelayMsDefault,
   ) {
     this.#path = join(stateDirectory, 'identities');
     this.#table = table;
     this.#onError = onError;
+    this.#retryDelayMs = retryDelayMs;
     this.#reader = table.reader('identity numbers');
     this.#subscription = table.subscribe(() => {
       this.#timer ??= setTimeout(() => this.flush(), writeDelayMs);
@@ -73,7 +78,7 @@ export class NumberLog implements Disposable {
     this.#earlier = new Map();
   }
 
-  /** Writes what is new, now. What the disk refuses is written with the next change. */
+  /** Writes what is new, now. What the disk refuses is tried again; an error is told once. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -84,7 +89,7 @@ export class NumberLog implements Disposable {
       if (row === undefined || !isPods(row)) continue;
       if (this.#written.get(row.id) !== labelsKey(row.labels)) fresh.push(row);
     }
-    if (fresh.length === 0) return;
+    if (fresh.length === 0 && !this.#failing) return;
     try {
       const linesMax = 2 * (this.#table.size + this.#earlier.size) + slackLines;
       if (this.#lines === 0 || this.#lines + fresh.length > linesMax) this.#rewrite();
@@ -97,6 +102,8 @@ export class NumberLog implements Disposable {
       this.#lines = 0;
       if (!this.#failing) this.#onError(error);
       this.#failing = true;
+      this.#timer = setTimeout(() => this.flush(), this.#retryDelayMs);
+      this.#timer.unref();
     }
   }
 
@@ -120,6 +127,7 @@ export class NumberLog implements Disposable {
 
   [Symbol.dispose](): void {
     this.flush();
+    clearTimeout(this.#timer);
     this.#subscription[Symbol.dispose]();
     this.#reader.close();
   }
