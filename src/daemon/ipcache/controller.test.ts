@@ -84,6 +84,22 @@ test('an address that is several things is the best of them, and the next when t
   expect(rows()).toEqual([]);
 });
 
+test('an address of two remote pods is the later one’s, also when the other changes', async () => {
+  const { tables, controller, rows } = start();
+  using _ = controller;
+  const put = (name: string, id: number) =>
+    tables.remotePods.upsert({
+      ...{ namespace: 'a', name, identity: identityId(id), ports: '' },
+      prefixes: ['10.0.1.1/32'],
+    });
+  put('one', 1000);
+  put('two', 1001);
+  await settled();
+  put('one', 1002);
+  await settled();
+  expect(rows()).toEqual(['10.0.1.1/32 remote 1001']);
+});
+
 test('an object that is no node costs the same however many addresses there are', async () => {
   const { tables, controller, node, write } = start();
   using _ = controller;
