@@ -8,6 +8,11 @@ function start() {
   return { table, allocator: new IdentityAllocator(table) };
 }
 
+/** Other labels whose first choice is the number. */
+function rivalOf(id: number): string[] {
+  for (let at = 0; ; at++) if (firstChoice([`k8s:b=${at}`]) === id) return [`k8s:b=${at}`];
+}
+
 describe('identity allocator', () => {
   test('the same labels in any order are one identity, counted', () => {
     const { table, allocator } = start();
@@ -66,10 +71,7 @@ describe('identity allocator', () => {
     let now = 0;
     const labels = ['k8s:a=1'];
     const id = firstChoice(labels);
-    const rival = Array.from({ length: 1_000_000 }, (_, at) => [`k8s:b=${at}`]).find(
-      (each) => firstChoice(each) === id,
-    );
-    if (rival === undefined) throw new Error('no rival');
+    const rival = rivalOf(id);
     const earlier = new Map([[id, rival]]);
     const allocator = new IdentityAllocator(identities(), () => now, earlier);
     now += 60_000;
@@ -81,6 +83,30 @@ describe('identity allocator', () => {
     allocator.release(identityId(id + 1));
     now += 6_000;
     expect(allocator.allocate(labels)).toMatchObject({ id });
+  });
+
+  test('a number by which somebody may still be met does not come to an end of its rest', () => {
+    let now = 0;
+    let isKept = true;
+    const allocator = new IdentityAllocator(
+      identities(),
+      () => now,
+      undefined,
+      () => isKept,
+    );
+    const labels = ['k8s:a=1'];
+    const id = firstChoice(labels);
+    const rival = rivalOf(id);
+    expect(allocator.allocate(labels)).toMatchObject({ id });
+    allocator.release(id);
+    now += 60_000;
+    expect(allocator.allocate(rival)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    isKept = false;
+    expect(allocator.allocate(rival)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    now += 6_000;
+    expect(allocator.allocate(rival)).toMatchObject({ id });
   });
 
   test('two label sets never share a number', () => {

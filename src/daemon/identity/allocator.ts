@@ -53,6 +53,7 @@ const restMs = 5_000;
 export class IdentityAllocator {
   readonly #table: Table<IdentityRow, IdentityId>;
   readonly #now: () => number;
+  readonly #isKept: (id: IdentityId) => boolean;
   /** Numbers given back a moment ago, the oldest first: packets may still be seen under them. */
   readonly #released = new Map<IdentityId, { readonly labels: string; readonly since: number }>();
 
@@ -67,7 +68,10 @@ export class IdentityAllocator {
     now: () => number = () => performance.now(),
     /** Numbers of an earlier agent, by which the kernel still knows addresses. */
     earlier: ReadonlyMap<IdentityId, readonly string[]> = new Map(),
+    /** Whether an identity that is gone may still be met under its number: then it has not rested. */
+    isKept: (id: IdentityId) => boolean = () => false,
   ) {
+    this.#isKept = isKept;
     this.#table = table;
     this.#now = now;
     this.#isEarlierThere = earlier.size > 0;
@@ -165,7 +169,7 @@ export class IdentityAllocator {
     if (this.#isEarlierThere) return;
     const before = this.#now() - restMs;
     for (const [id, { since }] of this.#released) {
-      if (since > before) return;
+      if (since > before || this.#isKept(id)) return;
       this.#endRest(id);
     }
   }

@@ -178,6 +178,11 @@ export class PolicyController implements Disposable {
     this.#kernel = kernel;
   }
 
+  /** Whether an identity that is gone may still be met under its number. */
+  keeps(id: IdentityId): boolean {
+    return this.#goneIdentities.has(id);
+  }
+
   /** Forgets what is kept in case that it is used again. Writes what follows. True if there is more. */
   sweep(limits?: SweepLimits): boolean {
     if (this.compiler.sweep(limits)) this.#compile();

@@ -113,7 +113,9 @@ export function wireEndpoints(
       core.problem('write the numbers of identities'),
     ),
   );
-  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read());
+  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read(), (id) =>
+    policy.keeps(id),
+  );
   const controller = resources.use(
     new EndpointController({
       endpoints: tables.endpoints,
