@@ -187,3 +187,23 @@ test('pods that come after the start are not waited for, however many come', asy
   expect(isAnnounced).toBe(true);
   await wait;
 });
+
+test('an endpoint that an earlier agent left before its policy was in force is waited for', async () => {
+  const { tables, controller } = start();
+  using _ = controller;
+  const { endpoints } = tables;
+  const two = endpointRow({ id: 2, identity: identityId(1001), policyId: 0, ipv4: '10.0.0.2' });
+  endpoints.upsert(one);
+  endpoints.upsert(two);
+  endpoints.upsert({ ...two, id: 3 as typeof two.id, ipv4: '10.0.0.3' });
+  endpoints.upsert(endpointRow({ id: 4, identity: 0, policyId: 0, ipv4: '10.0.0.4' }));
+  let isAnnounced = false;
+  const wait = controller.announced().then(() => (isAnnounced = true));
+  await settled();
+  endpoints.upsert({ ...two, policyId: 6 });
+  await Bun.sleep(1);
+  expect(isAnnounced).toBe(false);
+  endpoints.delete(3 as typeof two.id);
+  await wait;
+  expect(tables.ipcache.get('10.0.0.2/32')?.identity).toBe(identityId(1001));
+});
