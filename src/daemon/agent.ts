@@ -102,7 +102,8 @@ function wireControlPlane(core: AgentCore): ControlPlane {
   const policy = wirePolicy(core, datapath);
   const judgeAgain = () => policy.reconciler.advanceEpoch();
   const controllers = wireEndpoints(core, datapath, sources, policy.controller, judgeAgain);
-  wireNode(core, datapath, ranges, policy, judgeAgain);
+  const onPruned = controllers.endEarlier;
+  wireNode(core, datapath, ranges, policy, { judgeAgain, onPruned });
   return { datapath, mtu, sources, controllers, policy, judgeAgain };
 }
 

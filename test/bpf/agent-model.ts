@@ -133,6 +133,7 @@ export class AgentModel implements AsyncDisposable {
       initialized: this.#initialized.promise,
       signal: this.#stop.signal,
       onChangedHands: () => {},
+      onPruned: () => {},
     });
   }
 

@@ -8,6 +8,11 @@ function start() {
   return { table, allocator: new IdentityAllocator(table) };
 }
 
+/** Other labels whose first choice is the number. */
+function rivalOf(id: number): string[] {
+  for (let at = 0; ; at++) if (firstChoice([`k8s:b=${at}`]) === id) return [`k8s:b=${at}`];
+}
+
 describe('identity allocator', () => {
   test('the same labels in any order are one identity, counted', () => {
     const { table, allocator } = start();
@@ -59,6 +64,48 @@ describe('identity allocator', () => {
     allocator.release(id);
     allocator.release(identityId(id + 1));
     now = 10_000;
+    expect(allocator.allocate(rival)).toMatchObject({ id });
+  });
+
+  test('numbers of an earlier agent rest until the kernel is rid of them, however long a start takes', () => {
+    let now = 0;
+    const labels = ['k8s:a=1'];
+    const id = firstChoice(labels);
+    const rival = rivalOf(id);
+    const earlier = new Map([[id, rival]]);
+    const allocator = new IdentityAllocator(identities(), () => now, earlier);
+    now += 60_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    allocator.endEarlier();
+    now += 4_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    now += 6_000;
+    expect(allocator.allocate(labels)).toMatchObject({ id });
+  });
+
+  test('a number by which somebody may still be met does not come to an end of its rest', () => {
+    let now = 0;
+    let isKept = true;
+    const allocator = new IdentityAllocator(
+      identities(),
+      () => now,
+      undefined,
+      () => isKept,
+    );
+    const labels = ['k8s:a=1'];
+    const id = firstChoice(labels);
+    const rival = rivalOf(id);
+    expect(allocator.allocate(labels)).toMatchObject({ id });
+    allocator.release(id);
+    now += 60_000;
+    expect(allocator.allocate(rival)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    isKept = false;
+    expect(allocator.allocate(rival)).toMatchObject({ id: id + 1 });
+    allocator.release(identityId(id + 1));
+    now += 6_000;
     expect(allocator.allocate(rival)).toMatchObject({ id });
   });
 

@@ -53,20 +53,28 @@ const restMs = 5_000;
 export class IdentityAllocator {
   readonly #table: Table<IdentityRow, IdentityId>;
   readonly #now: () => number;
+  readonly #isKept: (id: IdentityId) => boolean;
   /** Numbers given back a moment ago, the oldest first: packets may still be seen under them. */
   readonly #released = new Map<IdentityId, { readonly labels: string; readonly since: number }>();
 
   /** Of these, by their labels. */
   readonly #resting = new Map<string, IdentityId>();
 
+  /** The kernel may still know addresses by numbers of an earlier agent: until then nothing has rested. */
+  #isEarlierThere: boolean;
+
   constructor(
     table: Table<IdentityRow, IdentityId>,
     now: () => number = () => performance.now(),
     /** Numbers of an earlier agent, by which the kernel still knows addresses. */
     earlier: ReadonlyMap<IdentityId, readonly string[]> = new Map(),
+    /** Whether an identity that is gone may still be met under its number: then it has not rested. */
+    isKept: (id: IdentityId) => boolean = () => false,
   ) {
+    this.#isKept = isKept;
     this.#table = table;
     this.#now = now;
+    this.#isEarlierThere = earlier.size > 0;
     addReservedIdentities(table);
     for (const [id, labels] of earlier) this.#rest(id, labelsKey(sortLabels(labels)));
   }
@@ -129,6 +137,14 @@ export class IdentityAllocator {
     } else this.#table.upsert({ ...row, refCount: row.refCount - 1 });
   }
 
+  /** The kernel knows no address by an earlier agent's number any more: a number's rest begins. */
+  endEarlier(): void {
+    if (!this.#isEarlierThere) return;
+    this.#isEarlierThere = false;
+    const since = this.#now();
+    for (const [id, { labels }] of this.#released) this.#released.set(id, { labels, since });
+  }
+
   /** The row of the labels, which must be sorted, without holding it. */
   lookup(sorted: readonly string[]): IdentityRow | undefined {
     const exact = this.#table.by('labels', labelsKey(sorted))[0];
@@ -150,9 +166,10 @@ export class IdentityAllocator {
   }
 
   #forgetRested(): void {
+    if (this.#isEarlierThere) return;
     const before = this.#now() - restMs;
     for (const [id, { since }] of this.#released) {
-      if (since > before) return;
+      if (since > before || this.#isKept(id)) return;
       this.#endRest(id);
     }
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { firstChoice, IdentityAllocator } from './allocator.ts';
@@ -37,4 +37,53 @@ test('labels get the number that an earlier agent gave them, whoever comes first
   }
   rmSync(directory, { recursive: true });
   expect(errors).toEqual([]);
+});
+
+test('numbers of an earlier agent stay in the file until the kernel is rid of them', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'numbers-'));
+  const errors: unknown[] = [];
+  const run = (labels: readonly string[], isPruned: boolean) => {
+    const table = identities();
+    using log = new NumberLog(directory, table, (error) => errors.push(error));
+    const before = [...log.read().values()].map((each) => each.join());
+    const allocator = new IdentityAllocator(table, undefined, log.read());
+    if (isPruned) log.endEarlier();
+    allocator.allocate(labels);
+    return before;
+  };
+  run(['k8s:gone=1'], false);
+  // Each ends before it has pruned.
+  for (let at = 0; at < 3; at++) run([`k8s:a=${at}`], false);
+  expect(run(['k8s:a=3'], true)).toEqual(['k8s:gone=1', 'k8s:a=0', 'k8s:a=1', 'k8s:a=2']);
+  expect(run(['k8s:a=4'], true)).toEqual(['k8s:a=3']);
+  rmSync(directory, { recursive: true });
+  expect(errors).toEqual([]);
+});
+
+test('what a full disk refused is written when it takes it, also without another change', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'numbers-'));
+  const errors: unknown[] = [];
+  const table = identities();
+  const log = new NumberLog(directory, table, (error) => errors.push(error), 5);
+  const allocator = new IdentityAllocator(table, undefined, log.read());
+  const path = join(directory, 'identities');
+  const numbers = () => readFileSync(path, 'utf8').match(/k8s:a=\d/g);
+  // A folder in its place refuses everything.
+  mkdirSync(join(path, 'in-the-way'), { recursive: true });
+  allocator.allocate(['k8s:a=1']);
+  log.flush();
+  log.flush();
+  expect(errors.length).toBe(1);
+  rmSync(path, { recursive: true });
+  await Bun.sleep(50);
+  expect(numbers()).toEqual(['k8s:a=1']);
+  rmSync(path);
+  mkdirSync(join(path, 'in-the-way'), { recursive: true });
+  allocator.allocate(['k8s:a=2']);
+  log.flush();
+  rmSync(path, { recursive: true });
+  log[Symbol.dispose]();
+  expect(numbers()).toEqual(['k8s:a=1', 'k8s:a=2']);
+  expect(errors.length).toBe(2);
+  rmSync(directory, { recursive: true });
 });

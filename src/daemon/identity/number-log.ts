@@ -17,6 +17,8 @@ import {
 
 /** Nothing waits for the disk. */
 const writeDelayMs = 20;
+/** A disk that refuses is asked again this much later. */
+const retryDelayMsDefault = 1000;
 /** The file is written anew when it has this many lines more than twice the identities. */
 const slackLines = 4096;
 
@@ -24,10 +26,13 @@ export class NumberLog implements Disposable {
   readonly #path: string;
   readonly #table: Table<IdentityRow, IdentityId>;
   readonly #onError: (error: unknown) => void;
+  readonly #retryDelayMs: number;
   readonly #reader;
   readonly #subscription: Disposable;
   /** Labels by number, as the file has them; what is gone stays in it. */
   readonly #written = new Map<IdentityId, string>();
+  /** Numbers of earlier agents, by which the kernel may still know addresses: they stay in the file. */
+  #earlier: ReadonlyMap<IdentityId, readonly string[]> = new Map();
   /** 0 if the file is to be written anew. */
   #lines = 0;
   #failing = false;
@@ -37,10 +42,12 @@ export class NumberLog implements Disposable {
     stateDirectory: string,
     table: Table<IdentityRow, IdentityId>,
     onError: (error: unknown) => void,
+    retryDelayMs = retryDelayMsDefault,
   ) {
     this.#path = join(stateDirectory, 'identities');
     this.#table = table;
     this.#onError = onError;
+    this.#retryDelayMs = retryDelayMs;
     this.#reader = table.reader('identity numbers');
     this.#subscription = table.subscribe(() => {
       this.#timer ??= setTimeout(() => this.flush(), writeDelayMs);
@@ -62,10 +69,16 @@ export class NumberLog implements Disposable {
       known.delete(entry[0]);
       known.set(...entry);
     }
+    this.#earlier = known;
     return known;
   }
 
-  /** Writes what is new, now. What the disk refuses is written with the next change. */
+  /** The kernel knows no address by an earlier agent's number any more. */
+  endEarlier(): void {
+    this.#earlier = new Map();
+  }
+
+  /** Writes what is new, now. What the disk refuses is tried again; an error is told once. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -76,9 +89,9 @@ export class NumberLog implements Disposable {
       if (row === undefined || !isPods(row)) continue;
       if (this.#written.get(row.id) !== labelsKey(row.labels)) fresh.push(row);
     }
-    if (fresh.length === 0) return;
+    if (fresh.length === 0 && !this.#failing) return;
     try {
-      const linesMax = 2 * this.#table.size + slackLines;
+      const linesMax = 2 * (this.#table.size + this.#earlier.size) + slackLines;
       if (this.#lines === 0 || this.#lines + fresh.length > linesMax) this.#rewrite();
       else {
         appendFileSync(this.#path, fresh.map(formatLine).join(''));
@@ -89,16 +102,21 @@ export class NumberLog implements Disposable {
       this.#lines = 0;
       if (!this.#failing) this.#onError(error);
       this.#failing = true;
+      this.#timer = setTimeout(() => this.flush(), this.#retryDelayMs);
+      this.#timer.unref();
     }
   }
 
   #rewrite(): void {
     const rows = [...this.#table.all()].filter(isPods);
+    const earlier = [...this.#earlier].map(([id, labels]) => ({ id, labels }));
+    const left = earlier.filter(({ id }) => this.#table.get(id) === undefined);
     mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o750 });
-    writeFileSync(`${this.#path}.new`, rows.map(formatLine).join(''), { mode: 0o640 });
+    const text = [...left, ...rows].map(formatLine).join('');
+    writeFileSync(`${this.#path}.new`, text, { mode: 0o640 });
     renameSync(`${this.#path}.new`, this.#path);
     this.#written.clear();
-    this.#lines = 0;
+    this.#lines = left.length;
     this.#keep(rows);
   }
 
@@ -109,6 +127,7 @@ export class NumberLog implements Disposable {
 
   [Symbol.dispose](): void {
     this.flush();
+    clearTimeout(this.#timer);
     this.#subscription[Symbol.dispose]();
     this.#reader.close();
   }
@@ -118,7 +137,7 @@ function isPods({ id }: IdentityRow): boolean {
   return id >= identityMin && id <= identityMax;
 }
 
-function formatLine({ id, labels }: IdentityRow): string {
+function formatLine({ id, labels }: Pick<IdentityRow, 'id' | 'labels'>): string {
   return `${JSON.stringify([id, ...labels])}\n`;
 }
 

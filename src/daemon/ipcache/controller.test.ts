@@ -10,7 +10,7 @@ import {
 import { agentTables } from '../tables.ts';
 import { IpcacheController } from './controller.ts';
 
-function start() {
+function start(isKnownPeer: (identity: IdentityId) => boolean = () => true) {
   const tables = agentTables();
   const controller = new IpcacheController(tables.ipcache, {
     endpoints: tables.endpoints,
@@ -19,7 +19,7 @@ function start() {
     blocks: tables.addressSets,
     remotePods: tables.remotePods,
     peers: tables.policyPeers,
-    isKnownPeer: () => true,
+    isKnownPeer,
     identities: { allocate: () => undefined, release: () => undefined },
     nodeName: 'here',
     ranges: [],
@@ -84,6 +84,22 @@ test('an address that is several things is the best of them, and the next when t
   expect(rows()).toEqual([]);
 });
 
+test('an address of two remote pods is the later one’s, also when the other changes', async () => {
+  const { tables, controller, rows } = start();
+  using _ = controller;
+  const put = (name: string, id: number) =>
+    tables.remotePods.upsert({
+      ...{ namespace: 'a', name, identity: identityId(id), ports: '' },
+      prefixes: ['10.0.1.1/32'],
+    });
+  put('one', 1000);
+  put('two', 1001);
+  await settled();
+  put('one', 1002);
+  await settled();
+  expect(rows()).toEqual(['10.0.1.1/32 remote 1001']);
+});
+
 test('an object that is no node costs the same however many addresses there are', async () => {
   const { tables, controller, node, write } = start();
   using _ = controller;
@@ -143,4 +159,51 @@ test('an address stays that of the endpoint that has taken it over', () => {
   expect(identityOf(world)).toBe(identityId(1001));
   endpoints.delete(one.id);
   expect(identityOf(world)).toBe(identityId(1001));
+});
+
+test('pods that come after the start are not waited for, however many come', async () => {
+  const known = new Set<number>();
+  const { tables, controller } = start((identity) => known.has(identity));
+  using _ = controller;
+  const pod = (at: number) =>
+    tables.remotePods.upsert({
+      ...{ namespace: 'a', name: `pod-${at}`, identity: identityId(1000 + at), ports: '' },
+      prefixes: [`10.0.1.${at}/32`],
+    });
+  pod(1);
+  pod(2);
+  let isAnnounced = false;
+  const wait = controller.announced().then(() => (isAnnounced = true));
+  for (let at = 3; at < 10; at++) {
+    pod(at);
+    known.add(1000 + at - 1);
+    await settled();
+    await settled();
+    expect(isAnnounced).toBe(false);
+  }
+  known.add(1001);
+  pod(10);
+  await Bun.sleep(1);
+  expect(isAnnounced).toBe(true);
+  await wait;
+});
+
+test('an endpoint that an earlier agent left before its policy was in force is waited for', async () => {
+  const { tables, controller } = start();
+  using _ = controller;
+  const { endpoints } = tables;
+  const two = endpointRow({ id: 2, identity: identityId(1001), policyId: 0, ipv4: '10.0.0.2' });
+  endpoints.upsert(one);
+  endpoints.upsert(two);
+  endpoints.upsert({ ...two, id: 3 as typeof two.id, ipv4: '10.0.0.3' });
+  endpoints.upsert(endpointRow({ id: 4, identity: 0, policyId: 0, ipv4: '10.0.0.4' }));
+  let isAnnounced = false;
+  const wait = controller.announced().then(() => (isAnnounced = true));
+  await settled();
+  endpoints.upsert({ ...two, policyId: 6 });
+  await Bun.sleep(1);
+  expect(isAnnounced).toBe(false);
+  endpoints.delete(3 as typeof two.id);
+  await wait;
+  expect(tables.ipcache.get('10.0.0.2/32')?.identity).toBe(identityId(1001));
 });

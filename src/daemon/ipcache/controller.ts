@@ -69,7 +69,8 @@ export class IpcacheController implements Disposable {
   /** Remote pods whose peers are not known to the programs yet. */
   readonly #waiting = new Set<Key>();
   readonly #announced = Promise.withResolvers<void>();
-  #isAwaited = false;
+  /** Remote pods and endpoints that `announced` waits for; undefined before it is asked. */
+  #awaited: Set<Key> | undefined;
   /** Of the remote pods that have an address, the latest last: it may be the next one's already. */
   readonly #remoteClaims = new Map<string, Map<Key, Claim>>();
   readonly #claims = new Map<string, Map<IpcacheSource, Claim>>();
@@ -110,23 +111,38 @@ export class IpcacheController implements Disposable {
     this.#remotePods.close();
   }
 
-  /** Resolves once no remote pod waits. To be called when the sources have delivered everything. */
+  /**
+   * Resolves once all pods of now are known by their addresses. To be called when the sources have
+   * delivered everything.
+   */
   announced(): Promise<void> {
     this.#computeRemotePods();
-    this.#isAwaited = true;
+    this.compute();
+    this.#awaited ??= new Set([...this.#waiting, ...this.#unannounced()]);
     this.#tellAnnounced();
     return this.#announced.promise;
   }
 
+  /** Endpoints whose policy the programs have not got yet, and which they knew by no other. */
+  *#unannounced(): IterableIterator<EndpointId> {
+    for (const { id, identity, policyId, ipv4, ipv6 } of this.#inputs.endpoints.all()) {
+      const hasAddress = ipv4 !== undefined || ipv6 !== undefined;
+      if (hasAddress && identity !== 0 && policyId === 0 && !this.#ofEndpoint.has(id)) yield id;
+    }
+  }
+
   #tellAnnounced(): void {
-    if (this.#isAwaited && this.#waiting.size === 0) this.#announced.resolve();
+    if (this.#awaited?.size === 0) this.#announced.resolve();
   }
 
   compute(): void {
     for (const { key } of this.#endpoints.next()) {
       const id = key as EndpointId;
-      this.#settle(id, this.#inputs.endpoints.get(id));
+      const row = this.#inputs.endpoints.get(id);
+      this.#settle(id, row);
+      if (row === undefined || this.#ofEndpoint.has(id)) this.#awaited?.delete(id);
     }
+    this.#tellAnnounced();
   }
 
   #claimFixed(): void {
@@ -173,6 +189,7 @@ export class IpcacheController implements Disposable {
         continue;
       }
       this.#waiting.delete(key);
+      this.#awaited?.delete(key);
       const after = row?.prefixes ?? [];
       for (const prefix of this.#ofRemotePod.get(key) ?? []) {
         if (!after.includes(prefix)) this.#withdrawRemote(prefix, key);

@@ -17,6 +17,7 @@ test('an address that is pruned has changed hands; nothing pruned, nothing told'
       delete: (key: IpcacheKey) => deleted.push(key) > 0,
     };
     let told = 0;
+    let pruned = 0;
     let asked = 0;
     const initialized = Promise.withResolvers<void>();
     using reconciler = reconcileIpcache(
@@ -26,11 +27,15 @@ test('an address that is pruned has changed hands; nothing pruned, nothing told'
         initialized: initialized.promise,
         signal: new AbortController().signal,
         onChangedHands: () => told++,
+        onPruned: () => pruned++,
       },
     );
+    await Bun.sleep(1);
+    expect(pruned).toBe(0);
     initialized.resolve();
     while (asked++ < 20) await Bun.sleep(0);
     expect([deleted.length, told]).toEqual([left.length, left.length > 0 ? 1 : 0]);
+    expect(pruned).toBe(1);
     expect(reconciler.errors).toBe(0);
   }
 });

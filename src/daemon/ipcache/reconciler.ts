@@ -33,6 +33,8 @@ export function reconcileIpcache(
     readonly initialized: Promise<unknown>;
     readonly signal: AbortSignal;
     readonly onChangedHands: () => void;
+    /** The kernel holds no address of an earlier agent that this one does not know. */
+    readonly onPruned: () => void;
   },
 ): Reconciler<IpcacheRow> {
   return new Reconciler<IpcacheRow>({
@@ -60,6 +62,7 @@ export function reconcileIpcache(
           if (map.delete(key)) removed++;
         }
         if (removed > 0) options.onChangedHands();
+        options.onPruned();
       },
     },
   });

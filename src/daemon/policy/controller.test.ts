@@ -277,6 +277,9 @@ spec:
     // Written again, as it was.
     remote('one', 80);
     expect(ports()).toEqual(['port:http/6=81']);
+    // Or with other ports: the ipcache goes on naming who came last.
+    remote('one', 82);
+    expect(ports()).toEqual(['port:http/6=81']);
     // Before all others it is that of the node's own pod.
     const own = endpointRow({ id: 9, identity: id, ipv4: '10.0.0.9', ports: 'http/6=82' });
     tables.endpoints.upsert(own);

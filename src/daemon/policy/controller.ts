@@ -112,7 +112,7 @@ export class PolicyController implements Disposable {
   readonly #others = new Map<string, IdentityId>();
   /** How many have an identity at a prefix; those that are leaving included. */
   readonly #holdersAt = new Counter();
-  /** Named ports of those that have an address, the latest last; likewise. */
+  /** Pods that have an address, the latest last; likewise. */
   readonly #portsAt = new Map<string, PortsAt>();
   /** Identities that are to be forgotten, and which of their goings counts. */
   readonly #goneIdentities = new Map<IdentityId, object>();
@@ -176,6 +176,11 @@ export class PolicyController implements Disposable {
   /** What is gone is kept as long as this one has not everything in the kernel. */
   follow(kernel: KernelPolicy): void {
     this.#kernel = kernel;
+  }
+
+  /** Whether an identity that is gone may still be met under its number. */
+  keeps(id: IdentityId): boolean {
+    return this.#goneIdentities.has(id);
   }
 
   /** Forgets what is kept in case that it is used again. Writes what follows. True if there is more. */
@@ -274,12 +279,12 @@ export class PolicyController implements Disposable {
     else {
       this.#placed.set(id, after);
       this.#count(after, 1);
-      this.#enter(after, 'local');
+      this.#enter('local', id, after, before);
     }
     if (before === undefined) return;
     this.#later(() => {
       this.#count(before, -1);
-      this.#leave(before, 'local');
+      this.#leave('local', id, before);
     });
   }
 
@@ -289,34 +294,39 @@ export class PolicyController implements Disposable {
     if (row === undefined) this.#remote.delete(key);
     else {
       this.#remote.set(key, row);
-      this.#enter(row, 'remote');
+      this.#enter('remote', key, row, before);
     }
-    if (before !== undefined) this.#later(() => this.#leave(before, 'remote'));
+    if (before !== undefined) this.#later(() => this.#leave('remote', key, before));
   }
 
-  #enter({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
-    for (const prefix of prefixes) {
-      this.#hold(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
-      all[side].push(ports);
+  #enter(side: keyof PortsAt, key: Key, pod: PlacedPod, before: PlacedPod | undefined): void {
+    for (const prefix of pod.prefixes) {
+      this.#hold(prefix, pod.identity);
+      const all = this.#portsAt.get(prefix) ?? { local: new Map(), remote: new Map() };
+      // Who had the address keeps its turn.
+      if (before?.prefixes.includes(prefix) !== true) all[side].delete(key);
+      all[side].set(key, pod);
       this.#portsAt.set(prefix, all);
       this.#tellPorts(prefix, all);
     }
   }
 
-  #leave({ identity, ports, prefixes }: PlacedPod, side: keyof PortsAt): void {
-    for (const prefix of prefixes) {
-      this.#drop(prefix, identity);
-      const all = this.#portsAt.get(prefix) ?? { local: [], remote: [] };
-      all[side].splice(all[side].indexOf(ports), 1);
-      if (all.local.length + all.remote.length === 0) this.#portsAt.delete(prefix);
+  #leave(side: keyof PortsAt, key: Key, pod: PlacedPod): void {
+    for (const prefix of pod.prefixes) {
+      this.#drop(prefix, pod.identity);
+      const all = this.#portsAt.get(prefix);
+      // It may have come back, or be another by now.
+      if (all?.[side].get(key) !== pod) continue;
+      all[side].delete(key);
+      if (all.local.size + all.remote.size === 0) this.#portsAt.delete(prefix);
       this.#tellPorts(prefix, all);
     }
   }
 
   /** Of several pods at an address it is this node's, as in the ipcache. */
   #tellPorts(prefix: string, { local, remote }: PortsAt): void {
-    this.compiler.setPodPorts(addressOf(prefix), local.at(-1) ?? remote.at(-1) ?? '');
+    const pod = [...local.values()].at(-1) ?? [...remote.values()].at(-1);
+    this.compiler.setPodPorts(addressOf(prefix), pod?.ports ?? '');
   }
 
   #hold(prefix: string, identity: IdentityId): void {
@@ -494,10 +504,10 @@ interface PlacedPod {
   readonly prefixes: readonly string[];
 }
 
-/** Texts of named ports. */
+/** Pods at an address. */
 interface PortsAt {
-  readonly local: string[];
-  readonly remote: string[];
+  readonly local: Map<Key, PlacedPod>;
+  readonly remote: Map<Key, PlacedPod>;
 }
 
 function samePod(a: PlacedPod, b: PlacedPod): boolean {

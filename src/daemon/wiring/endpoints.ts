@@ -93,6 +93,8 @@ export function restoreEndpoints(
 export interface EndpointControllers {
   readonly endpoints: EndpointController;
   readonly remotePods: RemotePodController;
+  /** To be called when the kernel knows no address by an earlier agent's number any more. */
+  readonly endEarlier: () => void;
 }
 
 /** Starts the controllers and the reconciler. */
@@ -111,7 +113,9 @@ export function wireEndpoints(
       core.problem('write the numbers of identities'),
     ),
   );
-  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read());
+  const identities = new IdentityAllocator(tables.identities, undefined, numbers.read(), (id) =>
+    policy.keeps(id),
+  );
   const controller = resources.use(
     new EndpointController({
       endpoints: tables.endpoints,
@@ -162,7 +166,11 @@ export function wireEndpoints(
       { initialized: core.initialized.promise, signal: lifecycle.signal },
     ),
   );
-  return { endpoints: controller, remotePods };
+  const endEarlier = () => {
+    numbers.endEarlier();
+    identities.endEarlier();
+  };
+  return { endpoints: controller, remotePods, endEarlier };
 }
 
 /** Whether packets from and to this identity at the prefix are judged rightly. */

@@ -44,13 +44,13 @@ function deviceHooks({ enableHostFirewall }: AgentConfig, { programs }: Datapath
   return [incoming, { program: programs.toNetdev, direction: 'egress' }];
 }
 
-/** Starts following the node. `judgeAgain` is called when an address changes hands. */
+/** Starts following the node. `judgeAgain` is called when an address changes hands, `onPruned` when earlier agents' are gone. */
 export function wireNode(
   core: AgentCore,
   datapath: Datapath,
   ranges: readonly PodRange[],
   policy: Pick<PolicyParts, 'controller' | 'reconciler'>,
-  judgeAgain: () => void,
+  { judgeAgain, onPruned }: { readonly judgeAgain: () => void; readonly onPruned: () => void },
 ): void {
   const { config, tables, resources, lifecycle } = core;
   const { signal } = lifecycle;
@@ -97,6 +97,7 @@ export function wireNode(
       initialized: core.initialized.promise.then(() => controller.announced()),
       signal,
       onChangedHands: judgeAgain,
+      onPruned,
     }),
   );
 }

@@ -112,6 +112,10 @@ export class World implements Disposable {
     this.#controller.follow(kernel);
   }
 
+  keeps(id: IdentityId): boolean {
+    return this.#controller.keeps(id);
+  }
+
   /** True if there is more to forget than the limits let go. */
   sweep(limits?: SweepLimits): boolean {
     return this.#controller.sweep(limits);

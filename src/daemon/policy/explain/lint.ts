@@ -25,7 +25,6 @@ import {
   matcherOf,
   namespaceLabelKey,
   namespaceLabelsPrefix,
-  selects,
 } from '../selector.ts';
 import { canOverlap, equalPriorities, unseenWords } from './equal-priorities.ts';
 import { type ManifestConfig, manifestModel } from './offline-model.ts';
@@ -196,9 +195,8 @@ function isIdle({ subjectKind, subject }: Rule, sets: readonly LabelSet[]): bool
 
 /** Of a namespace without pods in the documents nothing is known. */
 function selectsNone(selector: Selector, sets: readonly LabelSet[]): boolean {
-  const where = namespacesOf(selector);
-  const known = sets.filter((labels) => selects(where, labels));
-  return known.length > 0 && !known.some((labels) => selects(selector, labels));
+  if (sets.some(matcherOf(selector.requirements))) return false;
+  return sets.some(matcherOf(namespacesOf(selector).requirements));
 }
 
 /** Peers that are nobody, for ever or now. */

@@ -194,9 +194,11 @@ export class PolicyBank {
    * not known any more, which is denied. To be called right before this bank gets in force.
    */
   expelStrangers(): void {
-    if (this.#strangers.length > 0) {
-      this.#target.identityClass.deleteAll(this.#strangers.map(peerKey));
-    }
+    if (this.#strangers.length === 0) return;
+    // Without it the next attempt starts anew: it knows of strangers and newcomers again.
+    this.isComplete = false;
+    this.#target.identityClass.deleteAll(this.#strangers.map(peerKey));
+    this.isComplete = true;
     this.#strangers = [];
   }
 

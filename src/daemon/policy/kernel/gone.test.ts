@@ -181,3 +181,35 @@ test('while the kernel cannot be written who changes is kept as it was, however 
   expect(seen.length).toBeGreaterThan(0);
   expect(seen.filter((letter) => letter !== 'D' && letter !== 'N')).toEqual([]);
 });
+
+test('while the kernel cannot be written nobody gets the number of who is still announced by it', async () => {
+  using agent = start(bothDenied, 3_000);
+  const { kernel, world, tables } = agent;
+  agent.remote('one', bad, '10.0.1.1');
+  await agent.settled();
+  expect(agent.judge(bad, '10.0.1.1')).toBe('D');
+  const install = kernel.install.bind(kernel);
+  let isBroken = true;
+  kernel.install = async (slots) => {
+    if (isBroken) throw new Error('no memory');
+    return await install(slots);
+  };
+  agent.remote('one', worse, '10.0.1.1');
+  tables.identities.delete(bad);
+  world.run();
+  await Bun.sleep(graceMs * 2.5);
+  // The allocator gives no number to others that is kept.
+  const other = world.keeps(bad) ? (1003 as IdentityId) : bad;
+  tables.identities.upsert({ id: other, labels: ['k8s:app=good'], reserved: false, refCount: 1 });
+  agent.remote('two', other, '10.0.1.2');
+  const seen = new Set<string>();
+  kernel.onWrite = () => seen.add(agent.judge(bad, '10.0.1.1'));
+  world.run();
+  isBroken = false;
+  while (agent.judge(worse, '10.0.1.1') !== 'D') await Bun.sleep(1);
+  kernel.onWrite = undefined;
+  expect(seen.size).toBeGreaterThan(0);
+  expect([...seen].filter((letter) => letter !== 'D' && letter !== 'N')).toEqual([]);
+  await agent.settled();
+  expect(agent.judge(other, '10.0.1.2')).not.toBe('D');
+});

@@ -180,3 +180,60 @@ test('newcomers cannot be told: the bank that went out of force still has its gr
   ]);
   expect(verdicts(kernel, agent.slots(), all)).not.toContain('N');
 });
+
+/** Refuses to forget one peer, once. */
+class KeepingKernel extends KernelModel {
+  readonly atFlips: boolean[] = [];
+  refusals = 0;
+  readonly #kept: IdentityId;
+
+  constructor(kept: IdentityId) {
+    super();
+    this.#kept = kept;
+    const { identityClass } = this;
+    const deleteAll = identityClass.deleteAll.bind(identityClass);
+    identityClass.deleteAll = (keys) => {
+      const all = [...keys];
+      if (all.some(({ identity }) => identity === kept) && this.refusals++ === 0) {
+        throw new Error('busy');
+      }
+      deleteAll(all);
+    };
+  }
+
+  override get epoch(): number {
+    return super.epoch;
+  }
+
+  override set epoch(epoch: number) {
+    super.epoch = epoch;
+    this.atFlips.push(
+      [...this.identityClass.entries()].some(([key]) => key.identity === this.#kept),
+    );
+  }
+}
+
+test('who is gone cannot be forgotten: the new bank does not get in force with them', async () => {
+  const [stays, goes, comes] = [1000, 1001, 1002] as [IdentityId, IdentityId, IdentityId];
+  const kernel = new KeepingKernel(goes);
+  const first = new Map([
+    [stays, ['k8s:app=a']],
+    [goes, ['k8s:app=b']],
+  ]);
+  {
+    using before = startAgent(kernel, first, everybody(first));
+    await before.settled();
+  }
+  kernel.atFlips.length = 0;
+  const second = new Map([
+    [stays, ['k8s:app=a']],
+    [comes, ['k8s:app=c']],
+  ]);
+  const all = everybody(second);
+  using after = startAgent(kernel, second, all, { settleMs: 10_000 });
+  await after.settled();
+  expect(kernel.refusals).toBeGreaterThan(1);
+  expect(kernel.atFlips).toEqual([false]);
+  // And newcomers are told of, though it took two attempts.
+  expect(verdicts(kernel, after.slots(), all)).not.toContain('N');
+});
