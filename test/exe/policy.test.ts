@@ -305,6 +305,22 @@ describe('the host firewall', () => {
       expect(allowed('first', 'two')).toBe(true);
       expect(allowed('second', 'one')).toBe(true);
     }
+    // A node whose address no document has is one nevertheless.
+    write(
+      'addressless.yaml',
+      placed('first', '10.0.2.1', 'one'),
+      placed('second', '10.0.2.2', 'two'),
+      {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'closed', namespace: 'default' },
+        spec: { endpointSelector: {}, ingress: [], egress: [{ toEntities: ['remote-node'] }] },
+      },
+    );
+    const codes = (...ends: string[]) =>
+      policy(['why', '-f', 'addressless.yaml', '--node', 'two', ...ends]).code;
+    expect([codes('host', 'second'), codes('host', 'first')]).toEqual([0, 1]);
+    expect([codes('second', 'host'), codes('first', 'host')]).toEqual([1, 0]);
     const rows = policy(['matrix', '-f', 'placed.yaml', '--external', '10.9.0.2', '-o', 'list']);
     expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/first +80\/TCP +denied/);
     expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/second +80\/TCP +allowed/);
