@@ -79,6 +79,26 @@ describe('validate', () => {
     expect(code).toBe(0);
   });
 
+  test('a warning is told, however many are before it', () => {
+    const idle = Array.from({ length: 60 }, (_, index) =>
+      ciliumPolicy(`idle-${index}`, { endpointSelector: {}, ingress: [{ fromEndpoints: [] }] }),
+    );
+    const missing = ciliumPolicy('open', {
+      endpointSelector: {},
+      ingress: [
+        {
+          fromEndpoints: [
+            { matchExpressions: [{ key: 'pod-template-hash', operator: 'DoesNotExist' }] },
+          ],
+        },
+      ],
+    });
+    write('many.yaml', ...idle, missing);
+    const { stdout } = policy(['validate', 'many.yaml']);
+    expect(stdout).toContain('default/open: spec.ingress[0]: label "pod-template-hash"');
+    expect(stdout).toContain('matches every pod');
+  });
+
   test('a warning does not change the exit code', () => {
     const idle = ciliumPolicy('idle', {
       endpointSelector: { matchLabels: { 'pod-template-hash': 'x' } },
