@@ -26,7 +26,7 @@ export async function recordBuild(): Promise<void> {
 export function hashSources(folder = root): string {
   const hash = new Bun.CryptoHasher('sha256');
   // One glob each: within braces `**` matches nothing.
-  const below = ['build', 'src'].flatMap((name) => [
+  const below = ['build', 'examples', 'src'].flatMap((name) => [
     ...new Bun.Glob(`${name}/**`).scanSync(folder),
   ]);
   const files = ['build.ts', 'bun.lock', ...below];

@@ -6,7 +6,7 @@
 
 import type { Place } from './place.ts';
 
-/** Problems kept for one file; what is beyond is counted. */
+/** Problems kept for one file unless it is said otherwise; what is beyond is counted. */
 const problemsMax = 50;
 
 export interface Problem {
@@ -31,9 +31,11 @@ export function formatProblem({ source, line, path, message }: Problem): string 
 export class Problems {
   readonly #list: Problem[] = [];
   readonly #source: string | undefined;
+  readonly #max: number;
   #more = 0;
 
-  constructor(source?: string) {
+  constructor(source?: string, max: number = problemsMax) {
+    this.#max = max;
     this.#source = source === undefined ? undefined : printable(source);
   }
 
@@ -49,7 +51,7 @@ export class Problems {
   }
 
   add(place: Place, message: string, unsupported = false): void {
-    if (this.#list.length >= problemsMax) this.#more++;
+    if (this.#list.length >= this.#max) this.#more++;
     else {
       const { line, column } = place.position ?? { line: undefined, column: undefined };
       const path = printable(place.text);
@@ -66,7 +68,7 @@ export class Problems {
 
   /** What is wrong with the file as a whole. */
   addToFile(message: string): void {
-    if (this.#list.length >= problemsMax) this.#more++;
+    if (this.#list.length >= this.#max) this.#more++;
     else this.#list.push(this.#wholeFile(printable(message)));
   }
 

@@ -166,6 +166,18 @@ for (const family of families) {
       expect(fixture.run('to-a', error).verdict).toBe('pass');
     });
 
+    test('an error about its answer, after a change, is denied by the node', async () => {
+      fixture.run('from-a', udp({ from: a, to: gateway }, ports));
+      const said = udp({ from: gateway, to: a }, back);
+      expect(fixture.run('to-a', said).verdict).toBe('pass');
+      await setHost(policy('ingress'));
+      const error = icmpError({ from: a, to: gateway }, 'unreachable', said);
+      expect(fixture.run('from-a', error)).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [{ flags: ['INGRESS_JUDGED', 'INGRESS_DENIED'], direction: 1, file: 1 }],
+      });
+    });
+
     test('what runs is judged again', async () => {
       ask();
       answer();

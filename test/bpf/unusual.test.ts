@@ -99,6 +99,18 @@ for (const family of families) {
       });
     });
 
+    test('about an answer of a connection that policy has cut: of its opener, no answer', async () => {
+      fixture.run('from-a', connection);
+      const answer = udp(bToA, { sport: 80, dport: 40000 });
+      fixture.run('from-b', answer);
+      await closed();
+      const outcome = fixture.run('from-a', icmpError({ from: a, to: b }, 'unreachable', answer));
+      expect(outcome).toMatchObject({
+        reason: 'DROP_POLICY',
+        events: [{ flags: ['EGRESS_JUDGED', 'EGRESS_DENIED'], cookie: { egress: 901 } }],
+      });
+    });
+
     test('about a connection that was not judged since a change, and is still allowed', async () => {
       fixture.run('from-a', connection);
       const { entry: before } = fixture.connection(a, b)!;

@@ -20,7 +20,8 @@ function write(name: string, text: string): string {
 test('whatever a build is made from makes it stale, a test does not', () => {
   for (const name of ['build.ts', 'bun.lock', 'src/main.ts', 'build/run.ts']) put(name, 'one');
   let last = hashSources(folder);
-  for (const name of ['build.ts', 'bun.lock', 'build/bpf.ts', 'src/main.ts', 'src/bpf/lib/a.h']) {
+  const parts = ['build/bpf.ts', 'src/main.ts', 'src/bpf/lib/a.h', 'examples/demo-policy.yaml'];
+  for (const name of ['build.ts', 'bun.lock', ...parts]) {
     const now = write(name, 'another');
     expect([name, now]).not.toEqual([name, last]);
     last = now;

@@ -79,6 +79,26 @@ describe('validate', () => {
     expect(code).toBe(0);
   });
 
+  test('a warning is told, however many are before it', () => {
+    const idle = Array.from({ length: 60 }, (_, index) =>
+      ciliumPolicy(`idle-${index}`, { endpointSelector: {}, ingress: [{ fromEndpoints: [] }] }),
+    );
+    const missing = ciliumPolicy('open', {
+      endpointSelector: {},
+      ingress: [
+        {
+          fromEndpoints: [
+            { matchExpressions: [{ key: 'pod-template-hash', operator: 'DoesNotExist' }] },
+          ],
+        },
+      ],
+    });
+    write('many.yaml', ...idle, missing);
+    const { stdout } = policy(['validate', 'many.yaml']);
+    expect(stdout).toContain('default/open: spec.ingress[0]: label "pod-template-hash"');
+    expect(stdout).toContain('matches every pod');
+  });
+
   test('a warning does not change the exit code', () => {
     const idle = ciliumPolicy('idle', {
       endpointSelector: { matchLabels: { 'pod-template-hash': 'x' } },
@@ -305,6 +325,22 @@ describe('the host firewall', () => {
       expect(allowed('first', 'two')).toBe(true);
       expect(allowed('second', 'one')).toBe(true);
     }
+    // A node whose address no document has is one nevertheless.
+    write(
+      'addressless.yaml',
+      placed('first', '10.0.2.1', 'one'),
+      placed('second', '10.0.2.2', 'two'),
+      {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'closed', namespace: 'default' },
+        spec: { endpointSelector: {}, ingress: [], egress: [{ toEntities: ['remote-node'] }] },
+      },
+    );
+    const codes = (...ends: string[]) =>
+      policy(['why', '-f', 'addressless.yaml', '--node', 'two', ...ends]).code;
+    expect([codes('host', 'second'), codes('host', 'first')]).toEqual([0, 1]);
+    expect([codes('second', 'host'), codes('first', 'host')]).toEqual([1, 0]);
     const rows = policy(['matrix', '-f', 'placed.yaml', '--external', '10.9.0.2', '-o', 'list']);
     expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/first +80\/TCP +denied/);
     expect(rows.stdout).toMatch(/10\.9\.0\.2 +default\/second +80\/TCP +allowed/);

@@ -33,6 +33,8 @@ import { createWorld, Namespaces, podRanges } from './world.ts';
 export const root = join(import.meta.dir, '../..');
 export const executable = join(root, 'dist/cilium');
 const waitMs = 10_000;
+/** A start takes half a second, and was seen to take more than 10 s where cores are few and busy. */
+const startMs = 30_000;
 const folderPrefix = 'cilium-net-';
 
 export interface NodeOptions {
@@ -171,7 +173,7 @@ export class TestNode implements AsyncDisposable {
 
   /** The agent answers, and its endpoints are ready. */
   async ready(): Promise<void> {
-    await eventually('the agent to be ready', async () => {
+    const isReady = async () => {
       if (!this.isRunning()) throw new Error(`the agent ended:\n${this.log.slice(-3000)}`);
       try {
         const endpoints = await this.rest('GET', '/endpoint');
@@ -179,7 +181,8 @@ export class TestNode implements AsyncDisposable {
       } catch {
         return false;
       }
-    });
+    };
+    await eventually('the agent to be ready', isReady, startMs);
   }
 
   /** Ends the agent: SIGTERM, or another signal. Returns when the process is gone. */

@@ -253,11 +253,14 @@ related_to_nothing(struct __sk_buff *skb, const struct packet *p,
 /*
  * A connection that was judged before the last change, as its own next packet
  * would be; but nothing is noted. *f is of that connection afterwards: the
- * stack has no room for two. Returns 0, a negative drop reason, or RELATED_GONE.
+ * stack has no room for two. Its initiator is told as 0 if that sent the quoted
+ * packet, and 1 if not. Returns 0, a negative drop reason, or RELATED_GONE.
  */
 __noinline int related_judge(struct flow *f, const struct packet *quoted,
 			     const struct ct_entry *e)
 {
+	int ret;
+
 	if (!f || !quoted || !e)
 		return -DROP_INVALID;
 	flow_resolve(&f->end[0], &quoted->key.addr[0], f->epoch);
@@ -265,7 +268,15 @@ __noinline int related_judge(struct flow *f, const struct packet *quoted,
 	if (!leg_matches(&e->leg[0], &f->end[0]) ||
 	    !leg_matches(&e->leg[1], &f->end[1]))
 		return RELATED_GONE;
-	return flow_judge(f, quoted, e->flags & CT_INITIATOR);
+	ret = flow_judge(f, quoted, e->flags & CT_INITIATOR);
+	f->initiator ^= quoted->side & 1;
+	return ret;
+}
+
+/* The initiator by the sides of an error, which is for the quoted sender. */
+static __always_inline void related_turn(struct flow *f, const struct packet *p)
+{
+	f->initiator = (p->side ^ f->initiator ^ 1) & 1;
 }
 
 /* *f is of the packet itself again. A function, for the stack of its caller. */
@@ -274,7 +285,7 @@ __noinline int related_return(struct __sk_buff *skb, struct flow *f,
 {
 	if (!f || !p || !h)
 		return -DROP_INVALID;
-	f->initiator = (p->side & 1) ^ 1;
+	related_turn(f, p);
 	return flow_resolve_ends(skb, f, p, h);
 }
 

@@ -137,7 +137,7 @@ __noinline int netdev_error(struct __sk_buff *skb, const struct packet *p)
 		ret = netdev_error_write(skb, p, &quoted, n);
 	if (ret) {
 		/* As it came: for the node's address, about what went out. */
-		f.initiator = (p->side & 1) ^ 1;
+		related_turn(&f, p);
 		flow_resolve(&f.end[0], &p->key.addr[0], f.epoch);
 		flow_resolve(&f.end[1], &p->key.addr[1], f.epoch);
 		return event_drop(skb, p, &f, ret, METRIC_INGRESS,

@@ -80,7 +80,8 @@ function answerOf(
     const errors = [{ field: 'file', message: emptyText }];
     return { file: name, valid: false, policies: 0, objects: 0, errors, warnings: [] };
   }
-  const found = new Problems();
+  // All of them: one that opens something may be behind many that do nothing.
+  const found = new Problems(undefined, Infinity);
   for (const each of result.policies) {
     const first = twice.get(titleOf(each)) ?? path;
     const [place] = each.places;

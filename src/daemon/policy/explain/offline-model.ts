@@ -55,6 +55,8 @@ export interface OfflineModel {
     readonly addresses: readonly string[];
     readonly nodeName?: string | undefined;
   }[];
+  /** The node that is the host, where it is known which. */
+  readonly localNode?: string | undefined;
   /** Labels of the node if it has a policy of its own; undefined where it has none. */
   readonly nodeLabels: readonly string[] | undefined;
   /** Addresses by which the node speaks to its pods, where they are known. */
@@ -157,6 +159,7 @@ export function manifestModel(
         addresses: pod.addresses,
         nodeName: pod.nodeName,
       })),
+    localNode: config.localNode,
     nodeLabels: config.hostFirewall ? nodeLabelTexts(localNode) : undefined,
     hostSources: [],
     audited: new Set(),

@@ -211,11 +211,12 @@ export class OfflineCluster {
   asSeenBy({ pod }: End, peer: End): End {
     if (pod?.nodeName === undefined) return peer;
     if (peer.identity !== identityHost && peer.identity !== identityRemoteNode) return peer;
-    const node = this.#nodeAt.get(peer.address);
+    // The host's own address may not be known.
+    const node = peer.address === '' ? this.model.localNode : this.#nodeAt.get(peer.address);
     if (node === undefined) return peer;
     const identity = node === pod.nodeName ? identityHost : identityRemoteNode;
     if (identity === peer.identity) return peer;
-    const key = `${peer.name} ${peer.address}`;
+    const key = `${peer.name} ${peer.address} ${peer.family}`;
     const seen = this.#asSeen.get(key) ?? { ...peer, identity };
     this.#asSeen.set(key, seen);
     return seen;
