@@ -136,17 +136,14 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 			    const union addr *node, __be16 *port)
 {
 	__u32 range = (__u32)config_nat_port_max - config_nat_port_min + 1;
-	__u32 now = bpf_jiffies64();
-	struct nat_entry n = { .last_seen = now };
+	struct nat_entry n = { .last_seen = bpf_jiffies64() };
 	struct ct_key key = {};
-	bool keeps_port;
 	__u32 start;
 	__u8 side;
 
 	if (!p || !pod || !node || !port)
 		return -DROP_INVALID;
 	side = p->side & 1;
-	keeps_port = p->key.proto == IPPROTO_SCTP;
 	start = bpf_ntohs(p->key.port[side]) * 40503u;
 	n.addr = p->key.addr[side];
 	n.port = p->key.port[side];
@@ -159,7 +156,7 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 		__be16 candidate = bpf_htons(config_nat_port_min +
 					     (start + i * 1031u) % range);
 
-		if (keeps_port)
+		if (p->key.proto == IPPROTO_SCTP)
 			candidate = n.port;
 		ct_key_order(&key, node, &p->key.addr[side ^ 1], candidate,
 			     p->key.port[side ^ 1]);
@@ -170,12 +167,12 @@ __noinline int nat_allocate(const struct packet *p, const struct flow_end *pod,
 		taken = bpf_map_lookup_elem(&cilium_snat, &key);
 		if (taken && ((addr_equal(&taken->addr, &n.addr) &&
 			       taken->port == n.port) ||
-			      nat_is_free(taken, p, now) > 0)) {
+			      nat_is_free(taken, p, n.last_seen) > 0)) {
 			bpf_map_update_elem(&cilium_snat, &key, &n, BPF_ANY);
 			*port = candidate;
 			return 0;
 		}
-		if (keeps_port)
+		if (p->key.proto == IPPROTO_SCTP)
 			break;
 	}
 	return -DROP_NAT_NO_MAPPING;
