@@ -39,7 +39,8 @@ const steps: Readonly<Record<string, (names: readonly string[]) => Promise<void>
   build,
   fresh: () => buildIfStale(build),
   check: async () => {
-    await compilePrograms();
+    // Unit tests import what travels in the executable.
+    await Promise.all([compilePrograms(), buildSharedObject()]);
     await check();
   },
   test: async (names) => {

@@ -61,3 +61,20 @@ export const denyAll = ciliumPolicy('deny-all', {
   endpointSelector: { matchLabels: { app: 'backend' } },
   ingress: [],
 });
+
+/** A pod with a port named http. */
+export function podObject(name: string, addresses: readonly string[], namespace = 'default') {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: name } },
+    spec: { containers: [{ name: 'main', ports: [{ name: 'http', containerPort: 8080 }] }] },
+    status: { podIP: addresses[0], podIPs: addresses.map((ip) => ({ ip })) },
+  };
+}
+
+export const threePods = [
+  podObject('frontend', ['10.0.1.1', 'fd00::1']),
+  podObject('backend', ['10.0.1.2', 'fd00::2']),
+  podObject('intruder', ['10.0.1.3']),
+];

@@ -160,6 +160,7 @@ describe('what only this client prints', () => {
       [['observe', '--input-file', '/no/such/file'], 'ENOENT'],
       [['observe', '--server', 'tls://x:1'], 'TLS is not supported yet'],
       [['observe', '--allowlist', '{"nope":1}'], 'unknown field "nope"'],
+      [['observe', 'debug-events'], 'debug-events: not supported'],
       [['nonsense'], 'unknown command'],
     ];
     for (const [argv, text] of cases) {

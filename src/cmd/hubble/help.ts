@@ -35,7 +35,7 @@ export const hubbleCommands: readonly HubbleCommand[] = [
   {
     name: 'observe',
     summary: 'Flows as they are seen by the node',
-    usage: 'observe [flows|agent-events|debug-events] [flags]',
+    usage: 'observe [flows|agent-events] [flags]',
     flags: observeFlags,
     examples: [
       ['hubble observe -f --verdict DROPPED', 'what is being dropped'],

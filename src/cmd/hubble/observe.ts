@@ -1,6 +1,6 @@
 /**
  * @module
- * `hubble observe [flows | agent-events | debug-events]`: asks the server, or reads a
+ * `hubble observe [flows | agent-events]`: asks the server, or reads a
  * capture, and prints until the end, Ctrl-C, or until nobody reads any more.
  */
 import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
@@ -26,7 +26,10 @@ const requestMsDefault = 12_000;
 /** Returns the exit code. Throws UsageError, FilterError, UnreachableError, RefusedError. */
 export async function observe(argv: readonly string[], io: CommandIo): Promise<number> {
   const [topic = 'flows', rest] = splitTopic(argv);
-  if (topic === 'agent-events' || topic === 'debug-events') return await observeEvents(rest, io);
+  if (topic === 'agent-events') return await observeEvents(rest, io);
+  if (topic === 'debug-events') {
+    throw new UsageError('debug-events: not supported, and this datapath writes none');
+  }
   const { flags, words } = parseLine(rest, observeFlags);
   if (words.length > 0) throw new UsageError(`unknown argument ${JSON.stringify(words[0])}`);
   const values = new FlagValues(flags);
