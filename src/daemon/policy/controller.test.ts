@@ -88,6 +88,15 @@ function subjectOf({ identity, ports }: EndpointRow) {
   return policySubject(identity as IdentityId, ports);
 }
 
+const egressToHttp = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: named, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
+`;
+
 describe('policy controller', () => {
   test('from rows to rows, and back to empty', () => {
     const { tables, controller, attach, apply } = setUp();
@@ -190,14 +199,7 @@ describe('policy controller', () => {
   test('pods that bring no new number for a name of ports resolve no rule again', () => {
     const { tables, controller, attach, apply } = setUp();
     const web = attach(pod('web', 'shop'));
-    apply(`apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: named, namespace: shop}
-spec:
-  podSelector: {}
-  policyTypes: [Egress]
-  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
-`);
+    apply(egressToHttp);
     const put = (name: string, ports: readonly number[]) =>
       tables.objects.upsert({
         origin: 'test',
@@ -242,14 +244,7 @@ spec:
   test('of an address that several pods have, the ports are those of who has it', () => {
     const { tables, controller, attach, apply } = setUp();
     attach(pod('web', 'shop'));
-    apply(`apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: named, namespace: shop}
-spec:
-  podSelector: {}
-  policyTypes: [Egress]
-  egress: [{to: [{podSelector: {}}], ports: [{port: http}]}]
-`);
+    apply(egressToHttp);
     tables.objects.upsert({
       origin: 'test',
       object: {
